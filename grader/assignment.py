@@ -1,0 +1,161 @@
+"""An assignment: the folder that holds its configuration, checks, masters, stand-ins and held-out data."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from grader.errors import AssignmentError
+from grader.records import Frozen
+from grader.rubric import CriterionSpec
+
+CONFIG_NAME = "assignment.toml"
+
+
+class FileSpec(Frozen):
+    """A file that students hand in. `patterns` are regular expressions on its NFC, casefolded base name, best first."""
+
+    kind: Literal["notebook", "weights"]
+    patterns: tuple[str, ...]
+    title: str
+    master: str = ""  # the notebook in notebooks/ that the template and the solution are made from
+    max_mb: int = 100
+
+
+class ClassSpec(Frozen):
+    """A class that students fill: the file it stands in, and what can take its place in another class's checks."""
+
+    file: str
+    standin: str = ""  # a Python file; relative to the assignment's folder
+
+
+class CheckpointSpec(Frozen):
+    """How the weights are held against the held-out set. Paths are relative to the assignment's folder."""
+
+    file: str
+    notebook: str
+    class_name: str
+    settings: tuple[str, ...]  # constructor arguments that students choose
+    dataset_call: str  # the name whose call holds the transform
+    images: str
+    labels: str
+    bar: float
+    fixed: dict[str, int | float | str] = {}
+    classes: int = 10
+    batch: int = 128
+
+
+class ExperimentsSpec(Frozen):
+    notebook: str
+    needed: int = 5
+
+
+class LimitsSpec(Frozen):
+    """Limits of one submission; the reasons stand beside the values in assignment.toml."""
+
+    archive_mb: int = 200
+    members: int = 2000
+    memory_mb: int = 2048
+    cpu_seconds: int = 900
+    tmp_mb: int = 64
+    open_files: int = 128
+    processes: int = 64
+    program_seconds: float = 20.0
+    ask_seconds: float = 10.0
+    check_seconds: float = 60.0
+    accuracy_seconds: float = 600.0
+
+
+class ToleranceSpec(Frozen):
+    """|actual - expected| <= atol + rtol * |expected|, elementwise."""
+
+    rtol: float
+    atol: float
+
+
+class Config(Frozen):
+    """assignment.toml, decoded strictly."""
+
+    id: str
+    title: str
+    files: dict[str, FileSpec]
+    classes: dict[str, ClassSpec]
+    criteria: dict[str, CriterionSpec]
+    tolerance: ToleranceSpec
+    checkpoint: CheckpointSpec | None = None
+    experiments: ExperimentsSpec | None = None
+    limits: LimitsSpec = LimitsSpec()
+    id_pattern: str = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+    seed: int = 0
+
+
+class Assignment:
+    """A configuration with its folder. Raises AssignmentError when anything in it contradicts anything else."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.config = config
+        self.checks = folder / "checks"
+        _consistent(self)
+
+    @property
+    def max_score(self) -> float:
+        return sum(criterion.points for criterion in self.config.criteria.values())
+
+    def standin(self, class_name: str) -> str:
+        """The source of the stand-in for a class."""
+        return (self.folder / self.config.classes[class_name].standin).read_text(encoding="utf-8")
+
+    def master(self, role: str) -> Path:
+        return self.folder / "notebooks" / self.config.files[role].master
+
+
+def load_assignment(folder: Path) -> Assignment:
+    """Read and decode the folder's assignment.toml. Raises AssignmentError, naming the place."""
+    path = folder / CONFIG_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AssignmentError(f"{path} cannot be read: {error}; --assignment names the folder that holds it") from None
+    try:
+        config = msgspec.convert(tomllib.loads(text), type=Config)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise AssignmentError(f"{path}: {error}") from None
+    return Assignment(folder, config)
+
+
+def _consistent(assignment: Assignment) -> None:
+    config, path = assignment.config, assignment.folder / CONFIG_NAME
+    known = set(config.files) | set(config.classes)
+
+    def refuse(where: str, why: str) -> None:
+        raise AssignmentError(f"{path}: {where}: {why}")
+
+    for name, spec in config.classes.items():
+        if spec.file not in config.files:
+            refuse(f"classes.{name}", f"file “{spec.file}” is not among [files]")
+        if spec.standin and not (assignment.folder / spec.standin).is_file():
+            refuse(f"classes.{name}", f"the stand-in {spec.standin} does not exist")
+    for name, criterion in config.criteria.items():
+        where = f"criteria.{name}"
+        if abs(sum(criterion.checks.values()) - criterion.points) > 1e-9:
+            total = sum(criterion.checks.values())
+            refuse(where, f"its checks add up to {total:g} points, not to {criterion.points:g}")
+        for need in criterion.needs:
+            if need not in known:
+                refuse(where, f"needs “{need}”, which is neither among [classes] nor among [files]")
+        for standin in criterion.standins:
+            if standin not in config.classes or not config.classes[standin].standin:
+                refuse(where, f"“{standin}” has no stand-in")
+        if not (assignment.checks / f"test_{name}.py").is_file():
+            refuse(where, f"its checks are not there: {assignment.checks / f'test_{name}.py'}")
+    for section, roles in (
+        ("checkpoint", (config.checkpoint.file, config.checkpoint.notebook) if config.checkpoint else ()),
+        ("experiments", (config.experiments.notebook,) if config.experiments else ()),
+    ):
+        for role in roles:
+            if role not in config.files:
+                refuse(section, f"“{role}” is not among [files]")

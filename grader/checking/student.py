@@ -1,0 +1,350 @@
+"""The submission behind the wall. Nothing here executes student code: it asks a worker, and gets plain values back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import torch
+
+from grader import wire
+from grader.assignment import Assignment
+from grader.errors import Died, Failed, Fault, Missing, OutOfMemory, Raised, TimedOut, WireError
+from grader.notebook import Notebook
+from grader.program import Program, definition_fingerprint, slice_program
+from grader.sandbox import Sandbox, Worker
+
+PATIENCE = 2  # how often a class may hang or kill its worker before the rest of its checks are not tried
+
+
+class Student:
+    """A submission's classes, by attribute: `student.MultiHeadAttention(dim=16, head_num=2)`.
+
+    notebooks: by role; an absent role, or a reason why it cannot be read, makes its classes missing.
+    untouched: for each class, the fingerprint that the template's own definition has.
+    Programs are sliced and loaded for one wanted class at a time, so that what breaks one leaves the others alone.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        assignment: Assignment,
+        notebooks: Mapping[str, Notebook | str],
+        untouched: Mapping[str, str | None],
+    ) -> None:
+        self._sandbox = sandbox
+        self.assignment = assignment
+        self.notebooks = notebooks
+        self._untouched = untouched
+        self._worker: Worker | None = None
+        self._generation = 0
+        self._programs: dict[str, Program] = {}
+        self._loaded: dict[str, tuple[wire.Failure, ...]] = {}
+        self._strikes: dict[str, list[Fault]] = {}
+        self.standins: frozenset[str] = frozenset()
+
+    # ---- what checks use ----------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> ClassProxy:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self.get(name)
+
+    def get(self, name: str) -> ClassProxy:
+        """The class `name`. Raises Missing if it is not there or untouched, Raised if defining it raised."""
+        self.require(name)
+        return ClassProxy(self, name)
+
+    def require(self, name: str) -> None:
+        """Raise Missing unless the student has written something for the class."""
+        spec = self.assignment.config.classes[name]
+        notebook = self.notebooks.get(spec.file)
+        title = self.assignment.config.files[spec.file].title
+        if notebook is None:
+            raise Missing(f"{title} was not handed in")
+        if isinstance(notebook, str):
+            raise Missing(f"{title} cannot be read: {notebook}")
+        if name in self.standins:
+            return
+        program = self._program(name)
+        for problem in program.problems:
+            if name in problem.names:
+                raise Missing(
+                    f"{name} does not parse: {problem.message} in cell {problem.cell + 1}, line {problem.line}: "
+                    f"{problem.text.strip()[:200]}",
+                    {"cell": problem.cell + 1, "line": problem.line, "code": problem.text.strip()[:200]},
+                )
+        if name in program.missing:
+            raise Missing(f"{title} defines no {name}")
+        if self._untouched.get(name) is not None and definition_fingerprint(notebook, name) == self._untouched[name]:
+            raise Missing(f"{name} is as it was handed out: its zone is still empty")
+
+    def use_standins(self, names: Iterable[str]) -> None:
+        """From now on build upon stand-ins for these classes; () for the student's own."""
+        self.standins = frozenset(names)
+
+    def close(self) -> None:
+        if self._worker is not None:
+            worker, self._worker = self._worker, None
+            worker.kill()
+
+    # ---- asking -------------------------------------------------------------------------------------------------
+
+    def ask(self, request: wire.AnyRequest, about: str, seconds: float | None = None, role: str = "") -> wire.AnyReply:
+        """One request about the class `about`. Raises a Fault for whatever the student's code did wrong."""
+        limit = seconds if seconds is not None else self.assignment.config.limits.ask_seconds
+        strikes = self._strikes.setdefault(about, [])
+        if len(strikes) >= PATIENCE:
+            raise type(strikes[0])(
+                f"{strikes[0].message} (as in the checks before: not tried again)", strikes[0].evidence
+            )
+        worker = self._live()
+        try:
+            reply = worker.ask(request, limit)
+        except TimeoutError:
+            self._drop()
+            raise self._strike(
+                strikes, TimedOut(f"{about} gave no answer within {limit:g} seconds", {"seconds": limit})
+            ) from None
+        except EOFError:
+            ending = self._drop()
+            if ending.signal in (9, 24):
+                cpu = self.assignment.config.limits.cpu_seconds
+                fault: Fault = TimedOut(f"{about} used up its {cpu} seconds of CPU time", {"cpu_seconds": cpu})
+            else:
+                fault = Died(f"{about} ended its process: {ending}", {"code": ending.code, "signal": ending.signal})
+            raise self._strike(strikes, fault) from None
+        except WireError as error:
+            self._drop()
+            raise self._strike(strikes, Died(f"{about} broke the connection to the grader: {error}", {})) from None
+        if isinstance(reply, wire.RaisedReply):
+            raise self._raised(reply, role or self.role_of(about))
+        return reply
+
+    def _strike(self, strikes: list[Fault], fault: Fault) -> Fault:
+        strikes.append(fault)
+        return fault
+
+    def forgive(self, about: str) -> None:
+        """Start counting anew how often a class has hung or killed its worker."""
+        self._strikes.pop(about, None)
+
+    def role_of(self, about: str) -> str:
+        spec = self.assignment.config.classes.get(about)
+        return spec.file if spec else ""
+
+    def _live(self) -> Worker:
+        if self._worker is None:
+            self._worker = self._sandbox.start()
+            self._generation += 1
+            self._loaded.clear()
+        return self._worker
+
+    def _drop(self) -> Any:
+        worker, self._worker = self._worker, None
+        self._loaded.clear()
+        assert worker is not None
+        return worker.kill()
+
+    @property
+    def generation(self) -> int:
+        """Counts the workers: what was made in an earlier one is gone."""
+        return self._generation
+
+    def _raised(self, reply: wire.RaisedReply | wire.Failure, role: str) -> Fault:
+        evidence: dict[str, Any] = {"exception": reply.kind}
+        place = ""
+        if reply.frames:
+            frame = reply.frames[-1]
+            cell = int(frame.filename.removeprefix("cell "))
+            code = self._line(role, cell, frame.line)
+            evidence |= {"cell": cell, "line": frame.line, "code": code}
+            place = f" in cell {cell}, line {frame.line}: {code}"
+        if isinstance(reply, wire.RaisedReply) and reply.memory:
+            megabytes = self.assignment.config.limits.memory_mb
+            return OutOfMemory(f"more than the allowed {megabytes} MiB of memory was asked for{place}", evidence)
+        message = f": {reply.message}" if reply.message else ""
+        return Raised(f"{reply.kind}{message}{place}", evidence)
+
+    def _line(self, role: str, cell: int, line: int) -> str:
+        notebook = self.notebooks.get(role)
+        if isinstance(notebook, Notebook) and 0 < cell <= len(notebook.cells):
+            lines = notebook.cells[cell - 1].source.splitlines()
+            if 0 < line <= len(lines):
+                return lines[line - 1].strip()[:200]
+        return ""
+
+    # ---- programs -----------------------------------------------------------------------------------------------
+
+    def _key(self, name: str) -> str:
+        return "+".join([name, *sorted(self.standins)])
+
+    def _program(self, name: str) -> Program:
+        key = self._key(name)
+        if key not in self._programs:
+            role = self.assignment.config.classes[name].file
+            notebook = self.notebooks[role]
+            assert isinstance(notebook, Notebook)
+            replacements = {
+                other: self.assignment.standin(other)
+                for other in self.standins
+                if other != name and self.assignment.config.classes[other].file == role
+            }
+            self._programs[key] = slice_program(notebook, [name], replacements)
+        return self._programs[key]
+
+    def load(self, name: str) -> str:
+        """Execute the program of a class in the worker, once; returns the program's name there."""
+        key = self._key(name)
+        self._live()
+        if key not in self._loaded:
+            self._loaded[key] = self.load_program(key, self._program(name), name)
+        for failure in self._loaded[key]:
+            if name in failure.names:
+                raise self._raised(failure, self.role_of(name))
+        return key
+
+    def load_program(self, key: str, program: Program, about: str, role: str = "") -> tuple[wire.Failure, ...]:
+        """Execute a program in the worker; what raised is returned."""
+        sources = tuple(
+            wire.Source(text=e.source, filename=f"cell {e.cell + 1}", line=max(e.line, 1), names=e.names)
+            for e in program.entries
+        )
+        request = wire.LoadProgram(program=key, sources=sources)
+        reply = self.ask(request, about, self.assignment.config.limits.program_seconds, role)
+        return expect(reply, wire.Loaded).failures
+
+    def hint(self, name: str) -> str:
+        """What went wrong earlier in the notebook that may explain a NameError."""
+        failures = self._loaded.get(self._key(name), ())
+        return "; ".join(
+            f"{', '.join(f.names)} could not be defined ({self._raised(f, self.role_of(name)).message})"
+            for f in failures
+        )
+
+
+class ClassProxy:
+    """A class of the student's: calling it builds an object in the worker."""
+
+    def __init__(self, student: Student, name: str) -> None:
+        self._student = student
+        self.name = name
+
+    def __call__(self, *args: Any, seed: int = 0, **kwargs: Any) -> ObjectProxy:
+        program = self._student.load(self.name)
+        request = wire.Make(program=program, name=self.name, args=args, kwargs=kwargs, seed=seed)
+        try:
+            reply = self._student.ask(request, self.name)
+        except Raised as error:
+            hint = self._student.hint(self.name)
+            raise Raised(f"{error.message}; {hint}" if hint else error.message, error.evidence) from None
+        if isinstance(reply, wire.NotFound):
+            raise Missing(f"{self.name} is not defined once the notebook has run")
+        return ObjectProxy(self._student, self.name, expect(reply, wire.Made))
+
+
+class ObjectProxy:
+    """An object in the worker. `modules` and `tensors` describe it; calling it runs forward in eval mode.
+
+    `theirs(x, training=True, seed=1)` runs in training mode under a seed; `theirs.method(x)` calls a method.
+    """
+
+    def __init__(self, student: Student, class_name: str, made: wire.Made) -> None:
+        self._student = student
+        self._class = class_name
+        self._made = made
+        self._born = student.generation
+        self.modules = made.modules
+        self.tensors = made.tensors
+
+    @property
+    def handle(self) -> int:
+        if self._born != self._student.generation:
+            raise Died(f"{self._class} is gone: its process has ended", {})
+        return self._made.handle
+
+    def __call__(self, *args: Any, training: bool = False, seed: int | None = None, **kwargs: Any) -> Any:
+        return self.call("forward", *args, training=training, seed=seed, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def method(*args: Any, training: bool = False, seed: int | None = None, **kwargs: Any) -> Any:
+            return self.call(name, *args, training=training, seed=seed, **kwargs)
+
+        return method
+
+    def call(
+        self,
+        method: str,
+        *args: Any,
+        path: str = "",
+        training: bool = False,
+        seed: int | None = None,
+        seconds: float | None = None,
+        threads: int = 1,
+        **kwargs: Any,
+    ) -> Any:
+        """Call a method of the object, or of its submodule at `path`. Tensors come back detached, on the CPU."""
+        request = wire.Call(
+            handle=self.handle,
+            method=method,
+            path=path,
+            args=args,
+            kwargs=kwargs,
+            seed=seed,
+            training=training,
+            threads=threads,
+        )
+        try:
+            reply = self._student.ask(request, self._class, seconds)
+        except Raised as error:
+            hint = self._student.hint(self._class) if error.evidence.get("exception") == "NameError" else ""
+            raise Raised(f"{error.message}; {hint}" if hint else error.message, error.evidence) from None
+        if isinstance(reply, wire.NotFound):
+            raise Missing(f"{self._class} has no {path + '.' if path else ''}{method}")
+        return expect(reply, wire.Value).value
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All parameters and buffers by name."""
+        value = expect(self._student.ask(wire.GetState(handle=self.handle), self._class), wire.Value).value
+        if not isinstance(value, dict) or not all(isinstance(t, torch.Tensor) for t in value.values()):
+            raise Died(f"{self._class} broke the connection to the grader: its state is no set of tensors", {})
+        for info in self.tensors:
+            if info.name not in value or tuple(value[info.name].shape) != info.shape:
+                raise Failed(f"{self._class} changes the shape or the names of its parameters while it runs", {})
+        return value
+
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Overwrite the named parameters and buffers."""
+        expect(self._student.ask(wire.SetState(handle=self.handle, tensors=dict(tensors)), self._class), wire.Value)
+
+    def of_class(self, *names: str) -> list[wire.ModuleInfo]:
+        """The submodules that are instances of one of the named classes, outermost only."""
+        found: list[wire.ModuleInfo] = []
+        for module in self.modules:
+            inside = any(module.path.startswith(outer.path + ".") for outer in found)
+            if module.path and not inside and set(names) & set(module.bases):
+                found.append(module)
+        return found
+
+    def forget(self) -> None:
+        """Let the worker drop the object."""
+        with contextlib.suppress(Fault):
+            self._student.ask(wire.Forget(handle=self.handle), self._class)
+
+
+Kind = TypeVar("Kind")
+
+
+def expect(reply: wire.AnyReply, kind: type[Kind]) -> Kind:
+    """The reply, if it is of the kind that the request has."""
+    if not isinstance(reply, kind):
+        _unexpected(reply)
+    return reply
+
+
+def _unexpected(reply: wire.AnyReply) -> NoReturn:
+    raise Died(f"the process answered out of turn ({type(reply).__name__})", {})

@@ -1,0 +1,245 @@
+"""The trained weights: loaded in the worker, held against the submitted model, counted on the trusted side."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from grader import wire
+from grader.assignment import Assignment, CheckpointSpec
+from grader.checking.student import ObjectProxy, Student, expect
+from grader.errors import AssignmentError, Failed, Fault, Missing, TimedOut
+from grader.notebook import Notebook
+from grader.records import CheckpointResult
+from grader.settings import Candidate, candidates
+from grader.transform import NAME as TRANSFORM_NAME
+from grader.transform import Affine, transform_of
+
+MAX_CANDIDATES = 16  # constructor calls tried against the weights' shapes
+MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be seen in weights)
+WARM_BATCHES = 3  # after this many, the time for the whole is estimated
+
+
+class TrainedModel:
+    """The submission's weights in the submission's model.
+
+    `load` raises a Fault unless they load strictly; `accuracy` counts right answers over the held-out set. Both do
+    their work once. data: the bytes of the `.pth`, or None when there is none.
+    """
+
+    def __init__(
+        self, assignment: Assignment, student: Student, data: bytes | None, progress: Callable[[str, int, int], None]
+    ) -> None:
+        assert assignment.config.checkpoint is not None
+        self.spec: CheckpointSpec = assignment.config.checkpoint
+        self._assignment = assignment
+        self._student = student
+        self._data = data
+        self._progress = progress
+        self._threads = len(os.sched_getaffinity(0))
+        self._fitting: list[Candidate] = []
+        self._search: Iterator[Candidate] | None = None
+        self._fault: Fault | None = None
+        self.notes: tuple[str, ...] = ()
+        self.result = CheckpointResult()
+
+    # ---- loading ------------------------------------------------------------------------------------------------
+
+    def load(self) -> CheckpointResult:
+        """Find the settings under which the weights load strictly. Raises Missing, Failed, or what the code did."""
+        if self._search is None:
+            self._search = self._find()
+            try:
+                best = next(self._search)
+                self._fitting.append(best)
+                self.result = CheckpointResult(settings=dict(best.values), settings_source=best.source)
+            except Fault as fault:
+                self._fault = fault
+        if self._fault is not None:
+            raise self._fault
+        return self.result
+
+    def _find(self) -> Iterator[Candidate]:
+        """The candidates that fit, best evidence first; those that name every setting before those that do not.
+
+        Raises the Fault of the most likely one if none fits.
+        """
+        if self._data is None:
+            raise Missing("there is no .pth in the archive")
+        self._student.require(self.spec.class_name)
+        notebook = self._student.notebooks[self.spec.notebook]
+        assert isinstance(notebook, Notebook)
+        self._read()
+        found = candidates(notebook, self.spec.settings, self.spec.class_name)
+        if not found:
+            raise Failed(
+                f"the settings ({', '.join(self.spec.settings)}) that the weights were trained with are nowhere in the "
+                "notebook",
+                {"looked_for": list(self.spec.settings)},
+            )
+        found.sort(key=lambda candidate: not set(self.spec.settings) <= set(candidate.values))
+        first: Fault | None = None
+        fits = 0
+        for candidate in found[:MAX_CANDIDATES]:
+            try:
+                self._build(candidate).forget()
+            except Fault as fault:
+                first = first or fault
+                self._student.forgive(self.spec.class_name)
+                continue
+            fits += 1
+            yield candidate
+        if not fits and first is not None:
+            raise first
+
+    def _read(self) -> None:
+        """The tensors of the `.pth`, read inside the worker with the model's class at hand."""
+        assert self._data is not None
+        self._student.load(self.spec.class_name)
+        data = torch.frombuffer(bytearray(self._data or b"\0"), dtype=torch.uint8)
+        try:
+            reply = self._ask(wire.LoadCheckpoint(data=data))
+        except Fault as fault:
+            if fault.evidence.get("exception") == "BadCheckpoint":
+                text = fault.message.removeprefix("BadCheckpoint: ")
+                raise Failed(f"the .pth cannot be loaded: {text}", fault.evidence) from None
+            raise
+        checkpoint = expect(reply, wire.Checkpoint)
+        self.notes = checkpoint.notes
+        self._saved = {info.name: info for info in checkpoint.tensors}
+        self._generation = self._student.generation
+
+    def _ask(self, request: wire.AnyRequest) -> wire.AnyReply:
+        limit = self._assignment.config.limits.program_seconds
+        return self._student.ask(request, self.spec.class_name, limit)
+
+    def _build(self, candidate: Candidate) -> ObjectProxy:
+        """Build the model with these settings and load the weights. Raises Failed, naming the tensor that differs."""
+        factory = self._student.get(self.spec.class_name)
+        model = factory(**{**self.spec.fixed, **candidate.values})
+        if self._generation != self._student.generation:
+            self._read()  # the worker that held the weights has ended
+            model = factory(**{**self.spec.fixed, **candidate.values})
+        self._compare(model, candidate)
+        try:
+            expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
+        except Fault as fault:
+            if fault.evidence.get("exception") == "RuntimeError":
+                raise Failed(f"the weights do not load strictly: {fault.message}", fault.evidence) from None
+            raise
+        return model
+
+    def _compare(self, model: ObjectProxy, candidate: Candidate) -> None:
+        own = {info.name: info for info in model.tensors if info.kind != "hidden buffer"}
+        settings = ", ".join(f"{name}={value}" for name, value in candidate.values.items())
+        where = f"(settings {settings} from {candidate.source})"
+        for name in own:
+            if name not in self._saved:
+                raise Failed(f"the model has “{name}”, the .pth has not {where}", {"tensor": name})
+        for name, info in self._saved.items():
+            if name not in own:
+                raise Failed(f"the .pth has “{name}”, the model has not {where}", {"tensor": name})
+            if own[name].shape != info.shape:
+                raise Failed(
+                    f"“{name}” is {info.shape} in the .pth and {own[name].shape} in the model {where}",
+                    {"tensor": name, "saved": list(info.shape), "model": list(own[name].shape)},
+                )
+
+    # ---- accuracy -----------------------------------------------------------------------------------------------
+
+    def accuracy(self) -> CheckpointResult:
+        """Count the right answers. Where several settings fit, all are tried and the best counts."""
+        self.load()
+        if self.result.accuracy is None:
+            assert self._search is not None
+            best = self._evaluate(self._fitting[0])
+            while (best.accuracy or 0.0) < self.spec.bar and len(self._fitting) < MAX_EVALUATED:
+                other = next(self._search, None)
+                if other is None:
+                    break
+                self._fitting.append(other)
+                best = max(best, self._evaluate(other), key=lambda result: result.accuracy or 0.0)
+            self.result = best
+        return self.result
+
+    def _evaluate(self, candidate: Candidate) -> CheckpointResult:
+        images, labels = held_out(self._assignment.folder, self.spec.images, self.spec.labels)
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self._assignment.config.seed))
+        model = self._build(candidate)
+        limit = self._assignment.config.limits.accuracy_seconds
+        started, correct = time.monotonic(), 0
+        for number, (inputs, batch) in enumerate(self._batches(images, order)):
+            logits = model.call("forward", inputs, threads=self._threads, seconds=limit)
+            self._plausible(logits, len(batch))
+            correct += int((logits.argmax(dim=1) == labels[batch]).logical_and(~logits.isnan().any(dim=1)).sum())
+            done = min((number + 1) * self.spec.batch, len(images))
+            self._progress("held-out images", done, len(images))
+            self._in_time(time.monotonic() - started, number + 1, done, len(images))
+        model.forget()
+        return CheckpointResult(
+            accuracy=correct / len(images),
+            correct=correct,
+            total=len(images),
+            settings=dict(candidate.values),
+            settings_source=candidate.source,
+            seconds=time.monotonic() - started,
+        )
+
+    def _batches(self, images: torch.Tensor, order: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of transformed images (B, 1, H, W) with their places in the held-out set, shuffled."""
+        notebook = self._student.notebooks[self.spec.notebook]
+        assert isinstance(notebook, Notebook)
+        transform = transform_of(notebook, self.spec.dataset_call)
+        if not isinstance(transform, Affine):
+            program = "held-out transform"
+            self._student.load_program(program, transform, self.spec.class_name)
+        for batch in order.split(self.spec.batch):
+            if isinstance(transform, Affine):
+                yield transform(images[batch].unsqueeze(1).float() / 255), batch
+            else:
+                request = wire.Transform(program=program, name=TRANSFORM_NAME, images=images[batch])
+                yield expect(self._ask(request), wire.Value).value, batch
+
+    def _plausible(self, logits: Any, count: int) -> None:
+        expected = (count, self.spec.classes)
+        if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise Failed(f"the model answers a batch of {count} images with {found}, expected {expected}")
+
+    def _in_time(self, seconds: float, batches: int, done: int, total: int) -> None:
+        limit = self._assignment.config.limits.accuracy_seconds
+        estimate = seconds * total / done
+        if seconds > limit or (batches == WARM_BATCHES and estimate > 2 * limit):
+            raise TimedOut(
+                f"the model is too slow: {done} of {total} images took {seconds:.0f} s, all would take about "
+                f"{estimate:.0f} s, allowed are {limit:.0f}",
+                {"seconds": round(seconds, 1), "estimate": round(estimate), "limit": limit},
+            )
+
+
+def held_out(folder: Path, images: str, labels: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The held-out images (N, H, W) uint8 and labels (N,) int64 from gzipped IDX files. Raises AssignmentError."""
+    pair = _idx(folder / images), _idx(folder / labels).long()
+    if len(pair[0]) != len(pair[1]):
+        raise AssignmentError(f"{folder / images} holds {len(pair[0])} images but {len(pair[1])} labels")
+    return pair
+
+
+def _idx(path: Path) -> torch.Tensor:
+    """An IDX file of bytes (magic 0, 0, 8, rank; sizes big-endian; http://yann.lecun.com/exdb/mnist describes it)."""
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, ValueError) as error:
+        raise AssignmentError(f"the held-out set {path} cannot be read: {error}") from None
+    if data[:3] != b"\0\0\x08":
+        raise AssignmentError(f"{path} is not an IDX file of bytes")
+    rank = data[3]
+    shape = struct.unpack(f">{rank}I", data[4 : 4 + 4 * rank])
+    return torch.frombuffer(bytearray(data[4 + 4 * rank :]), dtype=torch.uint8).reshape(shape)

@@ -1,0 +1,162 @@
+"""The verbs: grade one submission, or write the hand-out. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader import __version__
+from grader.errors import GraderError, IntakeError, UsageError
+
+if TYPE_CHECKING:
+    from grader.assignment import Assignment
+    from grader.submission import Progress
+
+FULL_MARKS, POINTS_LOST, USAGE, NOT_GRADED, INTERRUPTED = 0, 1, 2, 3, 130
+HERE = Path(__file__).resolve().parents[1]
+DESCRIPTION = """\
+Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks and the .pth.
+
+  python grade.py 1102444016.tar.gz             grade it, explain every lost point
+  python grade.py 1102444016.tar.gz --json FILE write the record as well
+  python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
+"""
+EPILOG = "exit codes: 0 nothing lost, 1 points lost, 2 usage or configuration, 3 could not be graded, 130 interrupted"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if arguments[:1] == ["template"]:
+            return _template(arguments[1:])
+        return _grade(arguments)
+    except GraderError as error:
+        print(f"grade.py: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("grade.py: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, whose errors are ours: one sentence, exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(f"{message}; {self.prog} --help shows what there is")
+
+
+def _parser(prog: str, description: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=prog, description=description, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--assignment", type=Path, default=HERE / "reference", help="the assignment's folder")
+    return parser
+
+
+def _grade(arguments: list[str]) -> int:
+    parser = _parser("grade.py", DESCRIPTION)
+    parser.add_argument("submission", type=Path, help="the archive or folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the record to FILE")
+    parser.add_argument("--no-accuracy", action="store_true", help="leave out the 10,000 test images")
+    parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
+    parser.add_argument("--version", action="version", version=f"grader {__version__}")
+    options = parser.parse_args(arguments)
+    if not options.submission.exists():
+        raise IntakeError(f"{options.submission} does not exist; name an archive or a folder")
+    if options.json is not None and not options.json.parent.is_dir():
+        raise UsageError(f"--json {options.json}: the folder {options.json.parent} does not exist")
+
+    from rich.console import Console
+
+    from grader.assignment import load_assignment
+    from grader.pipeline import Options, grade
+    from grader.records import to_json
+    from grader.report.terminal import show
+    from grader.sandbox.tiers import open_sandbox
+    from grader.submission import worker_limits
+
+    assignment = load_assignment(options.assignment)
+    if options.sandbox == "none":
+        _warn_of_no_sandbox()
+    hidden = [assignment.folder, options.submission.resolve().parent]
+    with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, _progress() as progress:
+        record = grade(options.submission, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
+    if options.json is not None:
+        write_whole(options.json, to_json(record))
+    show(record, Console(highlight=False))
+    return FULL_MARKS if record.score >= record.max_score and not record.needs_person else POINTS_LOST
+
+
+def _warn_of_no_sandbox() -> None:
+    print(
+        "grade.py: --sandbox none: the code in this submission runs as you, with your files and your network. "
+        "Use it for your own work only.",
+        file=sys.stderr,
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar on stderr while it is a terminal; nothing otherwise."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False) as bar:
+        tasks: dict[str, object] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield progress
+
+
+def _template(arguments: list[str]) -> int:
+    parser = _parser("grade.py template", "Write the hand-out from the masters in the assignment's folder.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the hand-out is stale")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write it (default: beside the assignment)")
+    options = parser.parse_args(arguments)
+
+    from grader import template
+    from grader.assignment import load_assignment
+
+    assignment: Assignment = load_assignment(options.assignment)
+    folder = options.out or assignment.folder.parent / "student_template"
+    if not options.check:
+        written = template.write_template(assignment.folder, folder)
+        print(f"{folder}: {len(written)} files")
+        return FULL_MARKS
+    stale = template.stale(assignment.folder, folder)
+    for line in stale:
+        print(line)
+    if stale:
+        print(f"{folder} is stale; write it anew with: python grade.py template", file=sys.stderr)
+        return POINTS_LOST
+    return FULL_MARKS
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all. Raises UsageError where it cannot be written."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error}") from None

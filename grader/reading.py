@@ -1,0 +1,378 @@
+"""A careful reader of code: it follows constants, mappings, attributes and calls as far as it can, and runs nothing.
+
+What it cannot tell is UNKNOWN, and UNKNOWN spreads. Every visit costs a step and steps are limited, so that no notebook
+keeps it busy: it reads a loop over a literal list turn by turn, and any other loop once.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from grader.statements import Statement
+from grader.tables import Number
+from grader.values import MAX_ITEMS, UNKNOWN, Class, Function, Object, call, call_method, is_number, item, operate
+
+_MAX_STEPS = 100_000
+_MAX_DEPTH = 5  # of calls within calls
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    function: str  # "" at the top level
+    cell: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One construction of the class: the wanted arguments, its own defaults included."""
+
+    values: Mapping[str, Number]
+    place: Place
+    saves: bool  # the scope of the call also saves weights
+
+
+@dataclass(slots=True)
+class Reading:
+    calls: list[Call] = field(default_factory=list)
+    named: list[tuple[dict[str, Number], Place]] = field(default_factory=list)  # in order of the notebook
+
+
+def read_settings(statements: Sequence[Statement], wanted: Sequence[str], class_name: str) -> Reading:
+    """Read all statements in order, and at last the functions that nothing called. Raises RecursionError alone."""
+    reader = _Reader(wanted, class_name, statements)
+    with contextlib.suppress(_OutOfStepsError):  # what was read until then still counts
+        reader.read_all()
+    return reader.reading
+
+
+class _OutOfStepsError(Exception):
+    pass
+
+
+@dataclass(slots=True, eq=False)
+class _Frame:
+    function: str
+    cell: int
+    offset: int
+    saves: bool
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: list[int] = field(default_factory=list)  # where wanted names are set
+    result: Any = UNKNOWN
+
+
+class _Reader:
+    def __init__(self, wanted: Sequence[str], class_name: str, statements: Sequence[Statement]) -> None:
+        self.wanted = wanted
+        self.class_name = class_name
+        self.statements = statements
+        self.reading = Reading()
+        self.steps = 0
+        self.depth = 0
+        self.saving: dict[int, bool] = {}  # by id of the function nodes that were visited
+        classes = [s.node for s in statements if isinstance(s.node, ast.ClassDef) and s.node.name == class_name]
+        found = [n for n in (classes[-1].body if classes else []) if isinstance(n, ast.FunctionDef)]
+        self.init = next((n for n in reversed(found) if n.name == "__init__"), None)
+        saves = any(_saves(s.node) for s in statements if not isinstance(s.node, (ast.FunctionDef, ast.ClassDef)))
+        self.module = self.frame = _Frame("", 0, 0, saves)
+
+    def read_all(self) -> None:
+        for statement in self.statements:
+            if statement.cell != self.module.cell:
+                self.note_names(self.module)
+                self.module.lines = []
+            self.module.cell, self.module.offset = statement.cell, statement.offset
+            self.run([statement.node])
+        self.note_names(self.module)
+        self.module.saves = False  # speaks for what the top level calls, and the rest is called by nobody
+        for statement in self.statements:
+            if isinstance(statement.node, ast.ClassDef) and _is_network(statement.node):
+                continue
+            for node in ast.walk(statement.node):
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and id(node) not in self.saving:
+                    self.call_function(Function(node, statement.cell, statement.offset), [], {})
+
+    # What was found.
+
+    def numbers(self, values: Mapping[str, Any]) -> dict[str, Number]:
+        return {name: values[name] for name in self.wanted if is_number(values.get(name))}
+
+    def note_names(self, frame: _Frame) -> None:
+        if frame.lines and (values := self.numbers(frame.values)):
+            self.reading.named.append((values, Place(frame.function, frame.cell, min(frame.lines), max(frame.lines))))
+
+    def note_mapping(self, node: ast.expr, values: Mapping[str, Any]) -> None:
+        found = self.numbers(values)
+        if len(found) >= min(2, len(self.wanted)):
+            self.reading.named.append((found, self.place(node)))
+
+    def note_construction(self, node: ast.Call, positional: list[Any] | None, named: dict[str, Any] | None) -> None:
+        """`None`: an unknown `*args` or `**kwargs`, which may hold anything: no defaults then."""
+        values = dict(named or {})
+        if self.init is not None:
+            parameters = [a.arg for a in (*self.init.args.posonlyargs, *self.init.args.args)][1:]
+            values = {**dict(zip(parameters, positional or [], strict=False)), **values}
+            if positional is not None and named is not None:
+                values = {**self.defaults(self.init.args), **values}
+        self.reading.calls.append(Call(self.numbers(values), self.place(node), self.frame.saves))
+
+    def place(self, node: ast.expr) -> Place:
+        frame = self.frame
+        first, last = node.lineno + frame.offset, (node.end_lineno or node.lineno) + frame.offset
+        return Place(frame.function, frame.cell, first, last)
+
+    # Statements.
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps > _MAX_STEPS:
+            raise _OutOfStepsError
+
+    def run(self, body: Iterable[ast.stmt]) -> None:
+        for node in body:
+            self.step()
+            self.run_one(node)
+
+    def run_one(self, node: ast.stmt) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            self.frame.values[node.name] = Function(node, self.frame.cell, self.frame.offset)
+        elif isinstance(node, ast.ClassDef):
+            self.frame.values[node.name] = Class(node, self.class_values(node), self.frame.cell, self.frame.offset)
+        elif isinstance(node, ast.Assign):
+            value = self.value(node.value)
+            for target in node.targets:
+                self.assign(target, value)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            self.assign(node.target, self.value(node.value))
+        elif isinstance(node, ast.AugAssign):
+            self.assign(node.target, operate(node.op, self.value(node.target), self.value(node.value)))
+        elif isinstance(node, (ast.For, ast.AsyncFor)):
+            self.run_loop(node.iter, node.target, [*node.body, *node.orelse])
+        elif isinstance(node, ast.If):
+            test = self.value(node.test)
+            for branch, taken in ((node.body, True), (node.orelse, False)):
+                if test is UNKNOWN or bool(test) is taken:
+                    self.run(branch)
+        elif isinstance(node, ast.Return):
+            self.frame.result = self.value(node.value) if node.value else None
+        elif isinstance(node, (ast.Expr, ast.Assert, ast.Raise)):
+            self.visit_all(node)
+        else:
+            self.visit_all(node)  # the header of a `with` or a `while`, then what it holds
+            for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+                for inner in getattr(node, block, []):
+                    self.run([inner] if isinstance(inner, ast.stmt) else inner.body)
+
+    def run_loop(self, iterable: ast.expr, target: ast.expr, body: Sequence[ast.stmt]) -> None:
+        items = self.value(iterable)
+        for turn in items[:MAX_ITEMS] if isinstance(items, list) else [UNKNOWN]:
+            self.assign(target, turn)
+            self.run(body)
+
+    def visit_all(self, node: ast.AST) -> None:
+        """Evaluate the expressions that stand directly in a statement, for the calls in them."""
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.value(child)
+            elif isinstance(child, ast.withitem):
+                self.visit_all(child)
+
+    def assign(self, target: ast.expr, value: Any) -> None:
+        if isinstance(target, ast.Name):
+            self.frame.values[target.id] = value
+            if target.id in self.wanted:
+                self.frame.lines.append(target.lineno + self.frame.offset)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            parts = (
+                value if isinstance(value, list) and len(value) == len(target.elts) else [UNKNOWN] * len(target.elts)
+            )
+            for element, part in zip(target.elts, parts, strict=True):
+                self.assign(element, part)
+        elif isinstance(target, ast.Attribute):
+            owner = self.value(target.value)
+            if isinstance(owner, (Object, Class)):
+                owner.values[target.attr] = value
+        elif isinstance(target, ast.Subscript):
+            owner, key = self.value(target.value), self.value(target.slice)
+            if isinstance(owner, dict) and isinstance(key, (str, int)):
+                owner[key] = value
+
+    # Expressions.
+
+    def value(self, node: ast.expr) -> Any:
+        self.step()
+        read: Callable[[Any], Any] | None = getattr(self, f"value_{type(node).__name__}", None)
+        if read is not None:
+            return read(node)
+        self.visit_all(node)
+        return UNKNOWN
+
+    def value_Constant(self, node: ast.Constant) -> Any:
+        return node.value
+
+    def value_Name(self, node: ast.Name) -> Any:
+        return self.frame.values.get(node.id, self.module.values.get(node.id, UNKNOWN))
+
+    def value_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        value = self.value(node.operand)
+        if isinstance(node.op, ast.USub) and is_number(value):
+            return -value
+        return not value if isinstance(node.op, ast.Not) and isinstance(value, bool) else UNKNOWN
+
+    def value_BinOp(self, node: ast.BinOp) -> Any:
+        return operate(node.op, self.value(node.left), self.value(node.right))
+
+    def value_IfExp(self, node: ast.IfExp) -> Any:
+        test = self.value(node.test)
+        return UNKNOWN if test is UNKNOWN else self.value(node.body if test else node.orelse)
+
+    def value_List(self, node: ast.List | ast.Tuple) -> list[Any]:
+        return [self.value(element) for element in node.elts]
+
+    value_Tuple = value_List
+
+    def value_Dict(self, node: ast.Dict) -> dict[Any, Any]:
+        values: dict[Any, Any] = {}
+        for key, content in zip(node.keys, node.values, strict=True):
+            name, value = (None if key is None else self.value(key)), self.value(content)
+            if key is None:
+                values |= value if isinstance(value, dict) else {}
+            elif isinstance(name, (str, int)):
+                values[name] = value
+        self.note_mapping(node, values)
+        return values
+
+    def value_Attribute(self, node: ast.Attribute) -> Any:
+        owner = self.value(node.value)
+        return owner.values.get(node.attr, UNKNOWN) if isinstance(owner, (Object, Class)) else UNKNOWN
+
+    def value_Subscript(self, node: ast.Subscript) -> Any:
+        return item(self.value(node.value), self.value(node.slice))
+
+    def value_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> Any:
+        """One turn for each item, for a comprehension that builds models; the list itself is left unknown."""
+        self.run_loop(node.generators[0].iter, node.generators[0].target, [ast.Expr(node.elt)])
+        return UNKNOWN
+
+    value_GeneratorExp = value_ListComp
+
+    def value_Call(self, node: ast.Call) -> Any:
+        positional: list[Any] | None = []
+        for argument in node.args:
+            value = self.value(argument.value if isinstance(argument, ast.Starred) else argument)
+            if not isinstance(argument, ast.Starred):
+                value = [value]
+            positional = positional + value if positional is not None and isinstance(value, list) else None
+        named: dict[str, Any] | None = {}
+        for keyword in node.keywords:
+            value = self.value(keyword.value)
+            extra = {keyword.arg: value} if keyword.arg else value
+            named = {**named, **extra} if named is not None and isinstance(extra, dict) else None
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name and name == self.class_name:
+            self.note_construction(node, positional, named)
+            return UNKNOWN
+        return self.follow(node, name, positional or [], {k: v for k, v in (named or {}).items() if isinstance(k, str)})
+
+    def follow(self, node: ast.Call, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
+        if isinstance(node.func, ast.Attribute):
+            owner = self.value(node.func.value)
+            if isinstance(owner, Object) and owner.of is not None:
+                return self.call_method(owner, name, positional, named)
+            known = call_method(owner, name, positional, named)
+            if known is not UNKNOWN:
+                return known
+        else:
+            called = self.value(node.func)
+            if isinstance(called, Function):
+                return self.call_function(called, positional, named)
+            if isinstance(called, Class):
+                return self.construct(node, called, positional, named)
+        result = call(name, positional, named)
+        if isinstance(result, (dict, Object)):
+            self.note_mapping(node, result if isinstance(result, dict) else result.values)
+        return result
+
+    # Functions and classes.
+
+    def call_function(self, function: Function, positional: list[Any], named: dict[str, Any]) -> Any:
+        if id(function.node) not in self.saving:
+            self.saving[id(function.node)] = _saves(function.node)
+        if self.depth >= _MAX_DEPTH:
+            return UNKNOWN
+        arguments = function.node.args
+        parameters = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+        saves = self.frame.saves or self.saving[id(function.node)]
+        frame = _Frame(function.node.name, function.cell, function.offset, saves)
+        unset = dict.fromkeys([*parameters, *(a.arg for a in arguments.kwonlyargs)], UNKNOWN)
+        frame.values = {**unset, **self.defaults(arguments), **dict(zip(parameters, positional, strict=False)), **named}
+        if arguments.kwarg:
+            frame.values[arguments.kwarg.arg] = {k: v for k, v in named.items() if k not in unset}
+        frame.lines = [function.node.lineno + function.offset] if self.numbers(frame.values) else []
+        outside, self.frame = self.frame, frame
+        self.depth += 1
+        try:
+            self.run(function.node.body)
+            self.note_names(frame)
+        finally:
+            self.frame = outside
+            self.depth -= 1
+        return frame.result
+
+    def defaults(self, arguments: ast.arguments) -> dict[str, Any]:
+        ordered = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+        pairs = [*zip(ordered[len(ordered) - len(arguments.defaults) :], arguments.defaults, strict=True)]
+        pairs += [(a.arg, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None]
+        return {name: self.value(default) for name, default in pairs}
+
+    def class_values(self, node: ast.ClassDef) -> dict[str, Any]:
+        if node.name == self.class_name or _is_network(node):
+            return {}  # defaults of layers are no settings; those of the class itself are read where it is called
+        values: dict[str, Any] = {}
+        for line in node.body:
+            if isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name):
+                values[line.targets[0].id] = self.value(line.value)
+            elif isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                values[line.target.id] = self.value(line.value) if line.value else UNKNOWN
+        if found := self.numbers(values):
+            last = (node.end_lineno or node.lineno) + self.frame.offset
+            place = Place("", self.frame.cell, node.lineno + self.frame.offset, last)
+            self.reading.named.append((found, place))
+        return values
+
+    def construct(self, node: ast.Call, made: Class, positional: list[Any], named: dict[str, Any]) -> Object:
+        made_of = Object(dict(made.values), made)
+        if any(isinstance(n, ast.FunctionDef) and n.name == "__init__" for n in made.node.body):
+            self.call_method(made_of, "__init__", positional, named)
+        else:  # a dataclass, or a NamedTuple
+            made_of.values |= {**dict(zip(made.values, positional, strict=False)), **named}
+        self.note_mapping(node, made_of.values)
+        return made_of
+
+    def call_method(self, owner: Object, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
+        assert owner.of is not None
+        for member in owner.of.node.body:
+            if isinstance(member, ast.FunctionDef) and member.name == name:
+                home = Function(member, owner.of.cell, owner.of.offset)
+                return self.call_function(home, [owner, *positional], named)
+        return UNKNOWN
+
+
+def _saves(node: ast.AST) -> bool:
+    """Does it save weights: `torch.save(…)`, `save(…)`, `save_model(…)`?"""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Call):
+            name = inner.func.attr if isinstance(inner.func, ast.Attribute) else getattr(inner.func, "id", "")
+            if name == "save" or name.startswith("save_"):
+                return True
+    return False
+
+
+def _is_network(node: ast.ClassDef) -> bool:
+    """Does it derive from torch's `Module`? A class that derives from something else may hold the settings."""
+    return any((b.attr if isinstance(b, ast.Attribute) else getattr(b, "id", "")) == "Module" for b in node.bases)

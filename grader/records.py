@@ -1,0 +1,134 @@
+"""The nouns that travel: frozen, strictly decoded, free of torch. A graded submission is one `Record`."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+
+class Verdict(str, enum.Enum):
+    """How a check, or a criterion, came out."""
+
+    PASSED = "passed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    RAISED = "raised"
+    MISSING = "missing"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    DIED = "died"
+    SKIPPED = "skipped"
+    BROKEN = "broken"
+
+    @property
+    def blame(self) -> Blame:
+        if self is Verdict.SKIPPED:
+            return Blame.NEITHER
+        if self is Verdict.BROKEN:
+            return Blame.GRADER
+        return Blame.STUDENT
+
+
+class Blame(str, enum.Enum):
+    """Whose doing a verdict is. A fault of the grader never lowers a mark: it needs a person."""
+
+    STUDENT = "student"
+    NEITHER = "neither"
+    GRADER = "grader"
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every record."""
+
+
+class CheckResult(Frozen):
+    """One check: its title is the docstring of the check, its message is what the student reads."""
+
+    id: str
+    title: str
+    verdict: Verdict
+    blame: Blame
+    message: str = ""
+    evidence: dict[str, Any] = {}
+    points: float = 0.0
+    max_points: float = 0.0
+    seconds: float = 0.0
+
+
+class CriterionResult(Frozen):
+    """One line of the rubric. `proposed` points wait for a person to confirm or change them."""
+
+    id: str
+    title: str
+    points: float
+    max_points: float
+    verdict: Verdict
+    blame: Blame
+    proposed: bool = False
+    checks: tuple[CheckResult, ...] = ()
+
+
+class CheckpointResult(Frozen):
+    """What the weights were found to be. `settings` are the constructor's arguments that fitted."""
+
+    accuracy: float | None = None
+    correct: int | None = None
+    total: int | None = None
+    settings: dict[str, Any] = {}
+    settings_source: str = ""
+    seconds: float = 0.0
+
+
+class Flag(Frozen):
+    """A fact without points, for a person to look at."""
+
+    id: str
+    message: str
+    evidence: dict[str, Any] = {}
+
+
+class Diagnosis(Frozen):
+    """A named mistake, the criterion that it cost."""
+
+    id: str
+    message: str
+    criterion: str
+
+
+class SubmissionInfo(Frozen):
+    """What was handed in, as it was found."""
+
+    student_id: str
+    archive: str
+    sha256: str
+    files: dict[str, str] = {}  # role → name in the archive
+    ignored: tuple[str, ...] = ()
+
+
+class Record(Frozen):
+    """A graded submission, whole. Every report is a pure function of it."""
+
+    submission: SubmissionInfo
+    assignment: str
+    score: float
+    max_score: float
+    criteria: tuple[CriterionResult, ...]
+    checkpoint: CheckpointResult
+    flags: tuple[Flag, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
+    needs_person: bool = False
+    sandbox: str = ""
+    grader_version: str = ""
+    seconds: float = 0.0
+
+
+def to_json(record: Record) -> bytes:
+    """The record as indented UTF-8 JSON, with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def from_json(data: bytes) -> Record:
+    """Decode strictly. Raises msgspec.ValidationError on unknown or ill-typed fields."""
+    return msgspec.json.decode(data, type=Record)

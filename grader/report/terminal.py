@@ -1,0 +1,81 @@
+"""The record for a person at a terminal: rich where there is one, plain text where the output is piped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from grader.records import CheckResult, CriterionResult, Record, Verdict
+
+STYLES = {
+    Verdict.PASSED: "green",
+    Verdict.PARTIAL: "yellow",
+    Verdict.SKIPPED: "dim",
+    Verdict.BROKEN: "bold magenta",
+}
+LOST = "red"
+
+
+def show(record: Record, console: Console) -> None:
+    """Print the marks, then every lost point with its reason, then what is worth a look."""
+    console.print()
+    console.print(Text(f"{record.submission.student_id}  ({inert(record.submission.archive)})", style="bold"))
+    console.print(_marks(record))
+    for criterion in record.criteria:
+        reasons = list(_reasons(criterion))
+        if reasons:
+            console.print(Padding(Group(*reasons), (0, 0, 1, 0)))
+    for flag in record.flags:
+        console.print(Text.assemble(("flag  ", "yellow"), inert(flag.message)))
+    console.print(Text(_last_line(record), style="bold"))
+
+
+def _marks(record: Record) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for criterion in record.criteria:
+        style = STYLES.get(criterion.verdict, LOST)
+        verdict = criterion.verdict.value + (" (proposed)" if criterion.proposed else "")
+        points = f"{criterion.points:g} / {criterion.max_points:g}"
+        table.add_row(criterion.title, points, Text(verdict, style=style))
+    return table
+
+
+def _reasons(criterion: CriterionResult) -> Iterator[Text]:
+    lost = [check for check in criterion.checks if check.verdict is not Verdict.PASSED]
+    if lost:
+        yield Text(f"{criterion.title}: {criterion.points:g} of {criterion.max_points:g}", style="bold")
+    for message, checks in _by_message(lost).items():
+        for check in checks:
+            points = f"-{check.max_points - check.points:g}"
+            yield Text.assemble("  ", (f"{points:>5}  ", STYLES.get(check.verdict, LOST)), inert(check.title))
+        yield Text(f"         {checks[0].verdict.value}: {inert(message)}")
+
+
+def _by_message(checks: list[CheckResult]) -> dict[str, list[CheckResult]]:
+    """One reason often costs several checks: say it once."""
+    grouped: dict[str, list[CheckResult]] = {}
+    for check in checks:
+        grouped.setdefault(check.message, []).append(check)
+    return grouped
+
+
+def _last_line(record: Record) -> str:
+    text = f"{record.score:g} / {record.max_score:g}"
+    checkpoint = record.checkpoint
+    if checkpoint.accuracy is not None:
+        text += f"   test accuracy {checkpoint.accuracy:.2%} ({checkpoint.correct} of {checkpoint.total})"
+    if record.needs_person:
+        text += "   the grader is at fault somewhere: a person must look"
+    return f"{text}   sandbox {record.sandbox}, {record.seconds:.1f} s"
+
+
+def inert(text: str) -> str:
+    """Student text without control characters: it must not move the cursor or colour the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)

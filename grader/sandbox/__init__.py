@@ -1,0 +1,71 @@
+"""Theory of operation.
+
+    grade.py (trusted)                         bubblewrap: no network, read-only system, nothing of ours but the worker
+    ┌────────────────────┐  control socket   ┌───────────────────────────────────────────────────────────────┐
+    │ WarmProcess        │ ────────────────▶ │ zygote: torch imported, single thread, runs no student code   │
+    │                    │  S fd / K number  │   └ keeper: forks the worker, reports how it ended            │
+    │                    │                   │       └ worker: own user, pid, mount, net, ipc namespaces;    │
+    │ Worker.ask(…)      │ ◀───────────────▶ │         small private /tmp; limits; no capabilities;          │
+    └────────────────────┘   socketpair      │         the student's code                                    │
+                                             └───────────────────────────────────────────────────────────────┘
+
+A worker can reach three things: its end of one socketpair, its private /tmp, and the read-only files of the system
+and of Python. It cannot see the repository, the reference, another submission or another worker. Killing the keeper
+kills the worker, and with its pid namespace everything that the worker started. If the trusted side dies, bubblewrap
+dies with it, and the rest with bubblewrap.
+
+How a worker's end reads:   exit code 0..255   it left by itself (os._exit)     the student's
+                            SIGKILL, SIGXCPU   CPU time used up                 the student's
+                            SIGSEGV, SIGABRT   it crashed                       the student's
+                            the zygote is gone                                  the grader's: SandboxError
+
+The seam is small, so that a fake for tests is trivial: a `Sandbox` starts workers; a `Worker` is asked, or killed.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from grader.wire import AnyReply, AnyRequest, Caps
+
+TIERS = ("auto", "bwrap", "none")
+
+
+class Worker(Protocol):
+    """One isolated process that serves one submission."""
+
+    def ask(self, request: AnyRequest, seconds: float, caps: Caps = ...) -> AnyReply:
+        """Send a request and wait for its reply, at most `seconds`.
+
+        Raises TimeoutError, EOFError (the process ended) or WireError (it answered with something else).
+        """
+        ...
+
+    def kill(self) -> Ending:
+        """End the process and all that it started, and say how it ended. May be called twice."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Starts workers. `tier` names what isolates them, and stands in every record."""
+
+    tier: str
+
+    def start(self) -> Worker: ...
+
+    def close(self) -> None: ...
+
+
+class Ending:
+    """How a worker's process ended: by itself with `code`, or by `signal`; `killed` when we ended it."""
+
+    def __init__(self, code: int, signal: int) -> None:
+        self.code = code
+        self.signal = signal
+
+    def __str__(self) -> str:
+        if self.signal:
+            import signal
+
+            return f"the process was ended by {signal.Signals(self.signal).name}"
+        return f"the process ended itself with exit code {self.code}"

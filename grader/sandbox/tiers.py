@@ -1,0 +1,141 @@
+"""Which isolation a machine can give: bubblewrap, or none at all when it is asked for by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from grader.errors import SandboxError, UsageError
+from grader.sandbox import TIERS
+from grader.sandbox.process import WarmProcess, python_folder
+from grader.wire import WorkerLimits
+
+INSIDE = "/run/grader"  # where the worker's own files stand inside the sandbox
+WORKER_FILES = ("__init__.py", "errors.py", "records.py", "wire.py", "torchvision_mend.py", "worker")
+# Debian's packages put data sets, FashionMNIST's labels among them, where all of /usr would show them.
+HIDDEN_FOLDERS = ("/usr/share/datasets", "/usr/local/share/datasets")
+INSTALL_HINT = (
+    "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap). "
+    "Ubuntu 24.04 also needs: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0. "
+    "To check your own work without isolation: --sandbox none"
+)
+
+
+def open_sandbox(tier: str, limits: WorkerLimits, hidden: Iterable[Path] = ()) -> WarmProcess:
+    """Start the warm process in the named tier; `auto` takes the strongest that works here, and fails closed.
+
+    hidden: folders that must not be visible inside, even if they lie below one that is (the reference, submissions).
+    Raises SandboxError with the mending command; UsageError for a tier that does not exist.
+    """
+    if tier not in TIERS:
+        raise UsageError(f"there is no sandbox “{tier}”; choose one of {', '.join(TIERS)}")
+    if tier == "none":
+        return _bare(limits)
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise SandboxError(f"bubblewrap (bwrap) is not on this machine: {INSTALL_HINT}")
+    try:
+        warm = _bubblewrap(bwrap, limits, hidden)
+        warm.start().kill()  # the real probe: a worker in its own nested namespaces
+    except SandboxError as error:
+        raise SandboxError(f"{error}. To mend it: {INSTALL_HINT}") from None
+    return warm
+
+
+def _environment(limits: WorkerLimits) -> dict[str, str]:
+    """Nothing of the caller's environment. One BLAS thread: the parent of forks must stay single-threaded."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": str(limits.threads),
+        "MPLBACKEND": "Agg",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _bare(limits: WorkerLimits) -> WarmProcess:
+    folder = python_folder()
+    return WarmProcess(
+        "none",
+        [sys.executable, "-I"],
+        str(folder / "grader/worker/zygote.py"),
+        str(folder),
+        msgspec.structs.replace(limits, namespaces=False),
+        _environment(limits),
+    )
+
+
+def _bubblewrap(bwrap: str, limits: WorkerLimits, hidden: Iterable[Path]) -> WarmProcess:
+    command = [bwrap, *_isolation(limits), *_system(), *_python(), *_worker_files(), *_hide(hidden)]
+    command += ["--remount-ro", "/", "--chdir", "/tmp", "--", sys.executable, "-I"]
+    return WarmProcess(
+        "bwrap",
+        command,
+        f"{INSIDE}/grader/worker/zygote.py",
+        INSIDE,
+        msgspec.structs.replace(limits, namespaces=True),
+        {"PATH": "/usr/bin:/bin"},
+    )
+
+
+def _isolation(limits: WorkerLimits) -> list[str]:
+    flags = ["--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534"]
+    flags += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    for name, value in _environment(limits).items():
+        flags += ["--setenv", name, value]
+    return flags
+
+
+def _system() -> list[str]:
+    """A read-only system: /usr, the loader's folders, no /etc but the loader's cache, no /home, no /root."""
+    binds = ["--ro-bind", "/usr", "/usr"]
+    for name in ("lib", "lib32", "lib64", "libx32", "bin", "sbin"):
+        path = Path("/", name)
+        if path.is_symlink():
+            binds += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            binds += ["--ro-bind", str(path), str(path)]
+    binds += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    # /tmp before the binds below it: an interpreter may live there. /proc stays writable until a worker has written
+    # its own uid_map; each worker then hides it.
+    binds += ["--size", str(16 << 20), "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    for folder in HIDDEN_FOLDERS:
+        if os.path.isdir(folder):
+            binds += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
+    return binds
+
+
+def _python() -> list[str]:
+    """The interpreter's own prefix and the virtual environment: those alone, since they may lie under a home folder."""
+    binds: list[str] = []
+    for prefix in dict.fromkeys(str(Path(p).resolve()) for p in (sys.base_prefix, sys.prefix)):
+        if not prefix.startswith("/usr/") or prefix.startswith("/usr/local/"):
+            binds += ["--ro-bind", prefix, prefix]
+    if sys.prefix not in binds and sys.prefix != str(Path(sys.prefix).resolve()):
+        binds += ["--ro-bind", sys.prefix, sys.prefix]
+    return binds
+
+
+def _worker_files() -> list[str]:
+    source = python_folder() / "grader"
+    binds: list[str] = []
+    for name in WORKER_FILES:
+        binds += ["--ro-bind", str(source / name), f"{INSIDE}/grader/{name}"]
+    return binds
+
+
+def _hide(folders: Iterable[Path]) -> list[str]:
+    visible = [Path("/usr"), Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve()]
+    flags: list[str] = []
+    for folder in folders:
+        folder = folder.resolve()
+        if folder.is_dir() and any(folder.is_relative_to(parent) for parent in visible):
+            flags += ["--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
+    return flags

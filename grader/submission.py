@@ -1,0 +1,128 @@
+"""A submission opened for judging: its notebooks read, its student behind the wall, the oracle beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import nbformat
+
+from grader import template
+from grader.assignment import Assignment
+from grader.checking.oracle import Oracle
+from grader.checking.student import Student
+from grader.checkpoint import TrainedModel
+from grader.errors import AssignmentError, Missing, NotebookError
+from grader.experiments import Experiments, find_experiments
+from grader.intake import IntakeLimits, Role, Submission, read_submission
+from grader.notebook import Notebook, read_notebook
+from grader.program import definition_fingerprint
+from grader.sandbox import Sandbox
+from grader.wire import WorkerLimits
+
+Progress = Callable[[str, int, int], None]  # what, done, of how many
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What the assignment knows and students do not: the solutions, and what an untouched class looks like."""
+
+    solutions: dict[str, Notebook]
+    untouched: dict[str, str | None]
+
+
+@lru_cache(maxsize=4)
+def hidden_part(assignment: Assignment) -> Hidden:
+    """Read the masters once. Raises AssignmentError where one cannot be read."""
+    solutions: dict[str, Notebook] = {}
+    stubs: dict[str, Notebook] = {}
+    for role, spec in assignment.config.files.items():
+        if not spec.master:
+            continue
+        path = assignment.master(role)
+        try:
+            master = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
+            raise AssignmentError(f"the master {path} cannot be read: {error}") from None
+        for made, into in ((template.solved(master), solutions), (template.stubbed(master), stubs)):
+            into[role] = read_notebook(spec.master, nbformat.writes(made).encode())  # type: ignore[no-untyped-call]
+    untouched = {
+        name: definition_fingerprint(stubs[spec.file], name)
+        for name, spec in assignment.config.classes.items()
+        if spec.file in stubs
+    }
+    return Hidden(solutions, untouched)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the checks and the pipeline work with."""
+
+    assignment: Assignment
+    submission: Submission
+    notebooks: dict[str, Notebook | str]  # a text is the reason why it cannot be read
+    student: Student
+    oracle: Oracle
+    trained: TrainedModel | None
+
+
+@contextlib.contextmanager
+def opened(path: Path, assignment: Assignment, sandbox: Sandbox, progress: Progress = silent) -> Iterator[Opened]:
+    """Take in the archive and open it; its worker ends with the block. Raises IntakeError."""
+    config = assignment.config
+    hidden = hidden_part(assignment)
+    roles = [
+        Role(id=name, kind=spec.kind, patterns=spec.patterns, max_bytes=spec.max_mb << 20)
+        for name, spec in config.files.items()
+    ]
+    limits = IntakeLimits(archive_bytes=config.limits.archive_mb << 20, members=config.limits.members)
+    submission = read_submission(path, roles, limits, id_pattern=config.id_pattern)
+    notebooks: dict[str, Notebook | str] = {}
+    for role, spec in config.files.items():
+        if spec.kind == "notebook" and role in submission.files:
+            file = submission.files[role]
+            try:
+                notebooks[role] = read_notebook(file.name, file.data)
+            except NotebookError as error:
+                notebooks[role] = str(error)
+    student = Student(sandbox, assignment, notebooks, hidden.untouched)
+    trained = None
+    if config.checkpoint is not None:
+        weights = submission.files.get(config.checkpoint.file)
+        trained = TrainedModel(assignment, student, weights.data if weights else None, progress)
+    try:
+        yield Opened(assignment, submission, notebooks, student, Oracle(assignment, hidden.solutions), trained)
+    finally:
+        student.close()
+
+
+def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerLimits:
+    """The limits of assignment.toml for one worker. `threads` defaults to the machine's cores."""
+    limits = assignment.config.limits
+    return WorkerLimits(
+        memory_mb=limits.memory_mb,
+        cpu_seconds=limits.cpu_seconds,
+        tmp_mb=limits.tmp_mb,
+        open_files=limits.open_files,
+        processes=limits.processes,
+        threads=threads or len(os.sched_getaffinity(0)),
+    )
+
+
+def experiments_of(opened: Opened) -> Experiments:
+    """The experiments that the notebook tells of. Raises Missing if there is no such notebook."""
+    config = opened.assignment.config
+    assert config.experiments is not None and config.checkpoint is not None
+    notebook = opened.notebooks.get(config.experiments.notebook)
+    if not isinstance(notebook, Notebook):
+        title = config.files[config.experiments.notebook].title
+        raise Missing(f"{title} was not handed in" if notebook is None else f"{title} cannot be read: {notebook}")
+    return find_experiments(notebook, config.checkpoint.settings)

@@ -1,0 +1,397 @@
+"""The wire between the trusted side and a worker: length-capped frames, strict headers, plain tensors.
+
+A frame is  magic (4 bytes) │ header length (u32) │ payload length (u64) │ header │ payload.
+The header is msgpack, decoded into exactly one of the types below: unknown fields are refused. Tensors travel in
+the payload as safetensors; the header names them by an extension type. Nothing is ever unpickled, in either direction.
+The trusted side treats every reply as hostile; `Caps` says how much of one it is willing to read.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+import safetensors
+import safetensors.torch
+import torch
+
+from grader.errors import WireError
+from grader.records import Frozen
+
+MAGIC = b"GRD1"
+PREFIX = struct.Struct(">4sIQ")
+TENSOR_EXTENSION = 1
+MAX_RANK = 8
+MAX_TENSORS = 4096
+
+# safetensors' names for the dtypes that a check can make sense of; quantised, complex and float8 are refused.
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+_ALLOWED = frozenset(DTYPES.values())
+
+
+class Caps(Frozen):
+    """How large a frame may be, in bytes."""
+
+    header: int = 1 << 20
+    payload: int = 64 << 20
+
+
+class WorkerLimits(Frozen):
+    """What one worker may use. Handed to the warm process when it starts.
+
+    memory_mb counts from the size that a process has after importing torch. cpu_seconds is the sum over threads.
+    """
+
+    memory_mb: int = 2048
+    cpu_seconds: int = 900
+    file_mb: int = 64
+    tmp_mb: int = 64
+    open_files: int = 128
+    processes: int = 64
+    threads: int = 2
+    namespaces: bool = True
+
+
+class Source(Frozen):
+    """One statement to execute: compiled under `filename` so that line 1 is the cell's first line."""
+
+    text: str
+    filename: str
+    line: int
+    names: tuple[str, ...]
+
+
+# ---- requests -------------------------------------------------------------------------------------------------------
+
+
+class Request(Frozen, tag_field="op"):
+    """Base of what the trusted side may ask."""
+
+
+class LoadProgram(Request, tag="load_program"):
+    """Execute the sources in order in a fresh namespace called `program`."""
+
+    program: str
+    sources: tuple[Source, ...]
+
+
+class Make(Request, tag="make"):
+    """Build `name(*args, **kwargs)` from a program, seeded; the answer is a `Made`."""
+
+    program: str
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    seed: int = 0
+
+
+class Call(Request, tag="call"):
+    """Call a method of a made object, or of the submodule at `path`; the answer holds plain values and tensors.
+
+    One thread serves tiny layers best, above all where other work shares the cores; the held-out images take more.
+    """
+
+    handle: int
+    method: str
+    path: str = ""
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    seed: int | None = None
+    training: bool = False
+    threads: int = 1
+
+
+class CallFunction(Request, tag="call_function"):
+    """Call a plain function of a program."""
+
+    program: str
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    seed: int | None = None
+
+
+class GetState(Request, tag="get_state"):
+    """All parameters and buffers of a made object, by name."""
+
+    handle: int
+
+
+class SetState(Request, tag="set_state"):
+    """Overwrite the named parameters and buffers."""
+
+    handle: int
+    tensors: dict[str, Any]
+
+
+class Forget(Request, tag="forget"):
+    """Drop a made object."""
+
+    handle: int
+
+
+class LoadCheckpoint(Request, tag="load_checkpoint"):
+    """Read a `.pth` (payload tensor `data`, uint8) with weights_only=True; answer with a `Checkpoint`."""
+
+    data: Any
+    max_tensors: int = MAX_TENSORS
+
+
+class LoadWeights(Request, tag="load_weights"):
+    """Load the checkpoint strictly into a made object, under the names that the checkpoint was read with."""
+
+    handle: int
+
+
+class Transform(Request, tag="transform"):
+    """Apply a program's torchvision transform to uint8 images (N, H, W); the answer is the stacked float tensor."""
+
+    program: str
+    name: str
+    images: Any
+
+
+AnyRequest = (
+    LoadProgram
+    | Make
+    | Call
+    | CallFunction
+    | GetState
+    | SetState
+    | Forget
+    | LoadCheckpoint
+    | LoadWeights
+    | Transform
+)
+
+# ---- replies --------------------------------------------------------------------------------------------------------
+
+
+class Frame(Frozen):
+    """One line of a traceback that lies in the student's own notebook."""
+
+    filename: str
+    line: int
+    function: str
+
+
+class ModuleInfo(Frozen):
+    """One submodule: its path, its class and that class's bases, and the plain numbers among its attributes."""
+
+    path: str
+    bases: tuple[str, ...]
+    children: tuple[str, ...]
+    numbers: dict[str, int | float | bool] = {}
+
+
+class TensorInfo(Frozen):
+    """A parameter or buffer."""
+
+    name: str
+    kind: Literal["parameter", "buffer", "hidden buffer"]
+    shape: tuple[int, ...]
+    dtype: str
+    learnable: bool
+
+
+class Reply(Frozen, tag_field="is"):
+    """Base of what a worker may answer."""
+
+
+class Value(Reply, tag="value"):
+    """Plain data: None, bool, int, float, str, lists, dicts with text keys, tensors."""
+
+    value: Any = None
+
+
+class Loaded(Reply, tag="loaded"):
+    """A program was executed; statements that raised are listed, what they should have bound is missing."""
+
+    failures: tuple[Failure, ...]
+
+
+class Failure(Frozen):
+    """A top-level statement of the student's that raised."""
+
+    names: tuple[str, ...]
+    kind: str
+    message: str
+    frames: tuple[Frame, ...]
+
+
+class Made(Reply, tag="made"):
+    """What was built."""
+
+    handle: int
+    modules: tuple[ModuleInfo, ...]
+    tensors: tuple[TensorInfo, ...]
+
+
+class Checkpoint(Reply, tag="checkpoint"):
+    """What a `.pth` holds, after known wrappings (a dict around the weights, a `module.` prefix) were taken off."""
+
+    tensors: tuple[TensorInfo, ...]
+    notes: tuple[str, ...] = ()
+
+
+class RaisedReply(Reply, tag="raised"):
+    """The student's code raised."""
+
+    kind: str
+    message: str
+    frames: tuple[Frame, ...]
+    memory: bool = False
+
+
+class NotFound(Reply, tag="not_found"):
+    """The program has no such name, or the object no such method."""
+
+    name: str
+    message: str = ""
+
+
+AnyReply = Value | Loaded | Made | Checkpoint | RaisedReply | NotFound
+
+# ---- frames ---------------------------------------------------------------------------------------------------------
+
+
+class _TensorMeta(msgspec.Struct, forbid_unknown_fields=True):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+_META = msgspec.json.Decoder(dict[str, _TensorMeta])
+
+
+def encode(message: Request | Reply) -> bytes:
+    """A whole frame. Tensors anywhere inside the message are moved into the payload."""
+    tensors: list[torch.Tensor] = []
+
+    def hook(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            if value.dtype not in _ALLOWED or value.layout is not torch.strided:
+                raise WireError(f"a tensor of dtype {value.dtype} and layout {value.layout} cannot cross the wire")
+            tensors.append(value)
+            return msgspec.msgpack.Ext(TENSOR_EXTENSION, struct.pack(">I", len(tensors) - 1))
+        raise WireError(f"a value of type {type(value).__name__} cannot cross the wire")
+
+    header = msgspec.msgpack.encode(message, enc_hook=hook)
+    payload = b""
+    if tensors:
+        plain = {str(i): t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for i, t in enumerate(tensors)}
+        payload = safetensors.torch.save(plain)
+    return PREFIX.pack(MAGIC, len(header), len(payload)) + header + payload
+
+
+def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
+    """Decode safetensors after holding its own header against the allow-list."""
+    if not payload:
+        return {}
+    if len(payload) < 8 or (length := int.from_bytes(payload[:8], "little")) > len(payload) - 8:
+        raise WireError("the tensors of a frame are cut short")
+    try:
+        metas = _META.decode(payload[8 : 8 + length])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise WireError(f"the tensors of a frame have a header that cannot be read: {error}") from None
+    if len(metas) > MAX_TENSORS:
+        raise WireError(f"a frame holds {len(metas)} tensors; at most {MAX_TENSORS} are taken")
+    for meta in metas.values():
+        if meta.dtype not in DTYPES or len(meta.shape) > MAX_RANK:
+            raise WireError("a frame holds a tensor of a kind that is not taken")
+        if any(not 0 <= size < 1 << 40 for size in meta.shape):
+            raise WireError("a frame holds a tensor of an impossible shape")
+    try:
+        return safetensors.torch.load(payload)
+    except (safetensors.SafetensorError, RuntimeError, ValueError, KeyError, OverflowError) as error:
+        raise WireError(f"the tensors of a frame cannot be read: {error}") from None
+
+
+def _decoder(kind: Any, tensors: dict[str, torch.Tensor]) -> msgspec.msgpack.Decoder[Any]:
+    def hook(code: int, data: memoryview) -> Any:
+        if code != TENSOR_EXTENSION or len(data) != 4:
+            raise WireError("a frame holds an extension that is not known")
+        try:
+            return tensors[str(struct.unpack(">I", data)[0])]
+        except KeyError:
+            raise WireError("a frame names a tensor that it does not hold") from None
+
+    return msgspec.msgpack.Decoder(kind, ext_hook=hook)
+
+
+def decode(header: bytes, payload: bytes, kind: Any) -> Any:
+    """One message of type `kind`. Raises WireError for anything else."""
+    tensors = _tensors(payload)
+    try:
+        return _decoder(kind, tensors).decode(header)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
+        raise WireError(f"a frame's header cannot be read: {error}") from None
+
+
+def send(sock: socket.socket, message: Request | Reply, deadline: float | None = None) -> None:
+    """Send one frame. `deadline` is a time.monotonic() value; raises TimeoutError, OSError."""
+    view = memoryview(encode(message))
+    for chunk in _pieces(view):
+        _arm(sock, deadline)
+        sock.sendall(chunk)
+
+
+def _pieces(view: memoryview, size: int = 1 << 20) -> Iterator[memoryview]:
+    for start in range(0, len(view), size):
+        yield view[start : start + size]
+
+
+def receive(sock: socket.socket, kind: Any, caps: Caps, deadline: float | None = None) -> Any:
+    """Read one frame and decode it as `kind`.
+
+    Raises TimeoutError when the deadline (a time.monotonic() value) passes, however slowly bytes drip in; EOFError
+    when the other side has closed; WireError when the frame breaks the protocol.
+    """
+    prefix = exactly(sock, PREFIX.size, deadline)
+    magic, header_length, payload_length = PREFIX.unpack(prefix)
+    if magic != MAGIC:
+        raise WireError("a frame does not begin as frames do")
+    if header_length > caps.header or payload_length > caps.payload:
+        raise WireError(
+            f"a frame claims {header_length} + {payload_length} bytes; at most {caps.header} + {caps.payload} are read"
+        )
+    header = exactly(sock, header_length, deadline)
+    payload = exactly(sock, payload_length, deadline)
+    return decode(bytes(header), bytes(payload), kind)
+
+
+def exactly(sock: socket.socket, length: int, deadline: float | None) -> bytearray:
+    """`length` bytes. Raises TimeoutError at the deadline, EOFError at the end."""
+    data = bytearray()
+    while len(data) < length:
+        _arm(sock, deadline)
+        piece = sock.recv(min(length - len(data), 1 << 20))
+        if not piece:
+            raise EOFError("the other side has closed the connection")
+        data += piece
+    return data
+
+
+def _arm(sock: socket.socket, deadline: float | None) -> None:
+    if deadline is None:
+        sock.settimeout(None)
+        return
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    sock.settimeout(left)

@@ -1,0 +1,10 @@
+"""The far side of the wall: the only place where student code is executed.
+
+    zygote.py    imports torch once, then forks a worker each time it is asked; never runs student code itself
+    confine.py   what a fork does to itself before it listens: namespaces, mounts, limits, capabilities
+    serve.py     answers requests off the wire, one at a time
+    objects.py   describes and converts what student code made
+    weights.py   reads a `.pth`
+
+Nothing in here is trusted by anybody, and nothing on the trusted side imports it.
+"""

@@ -1,0 +1,130 @@
+"""What a fork does to itself before it runs student code."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Callable
+
+from grader.wire import WorkerLimits
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
+MS_BIND, MS_REC = 4096, 16384
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+SIGKILL = 9
+LAST_CAPABILITY = 63  # asking for one that the kernel does not know is refused, harmlessly
+CAPABILITY_VERSION_3 = 0x20080522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare() -> None:
+    """Leave for fresh user, pid, mount, network and IPC namespaces, keeping the same uid and gid inside.
+
+    The next fork is process 1 of the new pid namespace. Must be called while the process has a single thread.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    _check(
+        _libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC), "unshare namespaces"
+    )
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def _tmpfs(path: str, options: str, flags: int) -> None:
+    _check(_libc.mount(b"tmpfs", path.encode(), b"tmpfs", flags, options.encode()), f"mount a tmpfs on {path}")
+
+
+def private_folders(limits: WorkerLimits) -> None:
+    """Fresh, small /tmp and /dev/shm, and nothing under /proc.
+
+    A new /proc may not be mounted inside a nested user namespace, and the old one shows the processes next door:
+    so it is hidden. Both folders are capped in size and in inodes, since a tmpfs without a cap takes all memory.
+    """
+    flags = MS_NOSUID | MS_NODEV
+    kept = {path: os.open(path, os.O_PATH) for path in _python_below("/tmp")}
+    _tmpfs("/tmp", f"size={limits.tmp_mb}m,nr_inodes=4096,mode=1777", flags)
+    if os.path.isdir("/dev/shm"):
+        _tmpfs("/dev/shm", f"size={limits.tmp_mb}m,nr_inodes=1024,mode=1777", flags)
+    for path, descriptor in kept.items():
+        os.makedirs(path)
+        source = f"/proc/self/fd/{descriptor}".encode()
+        _check(_libc.mount(source, path.encode(), None, MS_BIND | MS_REC, None), f"bind {path}")
+        os.close(descriptor)
+    _tmpfs("/proc", "size=4k,nr_inodes=2,mode=555", flags | MS_RDONLY)
+    os.chdir("/tmp")
+
+
+def _python_below(folder: str) -> list[str]:
+    """Where Python itself lives, if it lives below `folder`: modules may still have to be imported from there."""
+    prefixes = {os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix)}
+    return sorted(prefix for prefix in prefixes if prefix.startswith(folder + "/"))
+
+
+def address_space() -> int:
+    """This process's size in bytes: torch reserves gigabytes at import, so that a limit must be relative to it."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def set_limits(limits: WorkerLimits, size: int) -> None:
+    """rlimits. `size` is the address space that the process has before it runs student code, in bytes."""
+    wanted = {
+        resource.RLIMIT_AS: size + limits.memory_mb * 2**20,
+        resource.RLIMIT_CPU: limits.cpu_seconds,
+        resource.RLIMIT_FSIZE: limits.file_mb * 2**20,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_NPROC: limits.processes,
+        resource.RLIMIT_CORE: 0,
+    }
+    for which, value in wanted.items():
+        hard = resource.getrlimit(which)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (value, value))
+
+
+def drop_privileges() -> None:
+    """No capability is left and none can come back; a dying parent takes this process with it."""
+    for capability in range(LAST_CAPABILITY + 1):
+        _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "drop capabilities")
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
+    _check(_libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "set the parent-death signal")
+
+
+def keep_only(descriptors: set[int]) -> None:
+    """Close every other descriptor; standard input, output and error lead nowhere."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    keep = sorted(descriptors | {0, 1, 2})
+    for low, high in zip(keep, [*keep[1:], 65536], strict=True):
+        os.closerange(low + 1, high)
+
+
+def run_confined(limits: WorkerLimits, namespaces: bool, serve: Callable[[], None]) -> None:
+    """Confine this process, then serve. The memory limit counts from the moment before the first request."""
+    size = address_space() if os.path.exists("/proc/self/statm") else 2**34
+    if namespaces:
+        private_folders(limits)
+    set_limits(limits, size)
+    if namespaces:
+        drop_privileges()
+    serve()

@@ -1,0 +1,138 @@
+"""Describes and converts what student code made, for the wire."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from grader.wire import Failure, Frame, ModuleInfo, RaisedReply, TensorInfo
+
+MAX_DEPTH = 8
+MAX_TEXT = 2_000
+MAX_MODULES = 4_096
+CELL_PREFIX = "cell "
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """`value` as the wire takes it. Raises TypeError for what is neither a tensor nor plain data."""
+    if depth > MAX_DEPTH:
+        raise TypeError("the value is nested too deeply")
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach()
+        return tensor.to_dense() if tensor.layout is not torch.strided else tensor
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    if isinstance(value, list | tuple):
+        return [plain(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+    raise TypeError(f"a {type(value).__name__} is neither a tensor nor a plain value")
+
+
+def describe(value: Any) -> tuple[tuple[ModuleInfo, ...], tuple[TensorInfo, ...]]:
+    """The submodules and the tensors of a module; both empty for anything else."""
+    if not isinstance(value, nn.Module):
+        return (), ()
+    modules = []
+    for path, module in value.named_modules():
+        numbers = {
+            name: number
+            for name, number in vars(module).items()
+            if isinstance(number, bool | int | float) and abs(number) < 2**62
+        }
+        bases = [kind.__name__ for kind in type(module).__mro__ if kind not in (object, nn.Module)]
+        modules.append(
+            ModuleInfo(path=path, bases=tuple(bases), children=tuple(dict(module.named_children())), numbers=numbers)
+        )
+        if len(modules) == MAX_MODULES:
+            break
+    return tuple(modules), tuple(_tensors(value))
+
+
+def _tensors(module: nn.Module) -> list[TensorInfo]:
+    saved = module.state_dict()
+    found = []
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        found.append(_info(name, "parameter", parameter))
+    for name, buffer in module.named_buffers(remove_duplicate=False):
+        found.append(_info(name, "buffer" if name in saved else "hidden buffer", buffer))
+    return found
+
+
+def _info(name: str, kind: Any, tensor: torch.Tensor) -> TensorInfo:
+    return TensorInfo(
+        name=name,
+        kind=kind,
+        shape=tuple(tensor.shape),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        learnable=bool(tensor.requires_grad),
+    )
+
+
+def named_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers, shared ones under each of their names."""
+    return dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+
+
+def frames(error: BaseException) -> tuple[Frame, ...]:
+    """The lines of the traceback that lie in the notebook, outermost first."""
+    found = [
+        Frame(filename=f.filename, line=f.lineno or 0, function=f.name[:200])
+        for f in traceback.extract_tb(error.__traceback__, limit=200)
+        if f.filename.startswith(CELL_PREFIX)
+    ]
+    return tuple(found[-20:])
+
+
+def text_of(error: BaseException) -> str:
+    try:
+        return str(error)[:MAX_TEXT]
+    except BaseException:  # a student's own exception class may raise when it is printed
+        return "(the exception cannot be printed)"
+
+
+def is_memory(error: BaseException) -> bool:
+    """Python says MemoryError; torch says it in a RuntimeError."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(words in text_of(error) for words in ("can't allocate memory", "not enough memory", "std::bad_alloc"))
+    )
+
+
+def raised(error: BaseException) -> RaisedReply:
+    return RaisedReply(
+        kind=type(error).__name__[:200], message=text_of(error), frames=frames(error), memory=is_memory(error)
+    )
+
+
+def failure(error: BaseException, names: tuple[str, ...]) -> Failure:
+    return Failure(names=names, kind=type(error).__name__[:200], message=text_of(error), frames=frames(error))
+
+
+class CudaMeansCpu(TorchFunctionMode):
+    """Sends what asks for a GPU to the CPU: a notebook that says `.cuda()` was right where it was written."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") == "cuda" and args and isinstance(args[0], torch.Tensor):
+            return args[0]
+        args = tuple(self._cpu(value) for value in args)
+        return func(*args, **{name: self._cpu(value) for name, value in (kwargs or {}).items()})
+
+    @staticmethod
+    def _cpu(value: Any) -> Any:
+        if (isinstance(value, torch.device) and value.type == "cuda") or (
+            isinstance(value, str) and (value == "cuda" or value.startswith("cuda:"))
+        ):
+            return torch.device("cpu")
+        return value
+
+
+def wants_cuda(error: BaseException) -> bool:
+    message = text_of(error)
+    return "CUDA" in message or "NVIDIA" in message

@@ -1,0 +1,183 @@
+"""Answers requests off the wire, one at a time, until the other side closes."""
+
+from __future__ import annotations
+
+import __future__
+
+import socket
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from grader import wire
+from grader.worker import objects, weights
+
+FUTURE_FLAGS = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names})
+REQUEST_CAPS = wire.Caps(header=64 << 20, payload=2 << 30)  # the trusted side may send what it likes
+
+
+class State:
+    """What a worker keeps between requests."""
+
+    def __init__(self) -> None:
+        self.programs: dict[str, types.ModuleType] = {}
+        self.made: dict[int, Any] = {}
+        self.checkpoint: dict[str, torch.Tensor] = {}
+        self.on_cpu = False  # whether requests for a GPU are sent to the CPU
+        self.next_handle = 1
+
+
+def serve(sock: socket.socket, limits: wire.WorkerLimits) -> None:
+    """Say that the worker is ready, then answer until the end of file."""
+    from grader.worker.confine import keep_only
+
+    keep_only({sock.fileno()})
+    torch.set_num_threads(1)
+    state = State()
+    wire.send(sock, wire.Value(value="ready"))
+    while True:
+        try:
+            request = wire.receive(sock, wire.AnyRequest, REQUEST_CAPS)
+        except EOFError:
+            return
+        _reply(sock, _answer(state, request))
+
+
+def _reply(sock: socket.socket, reply: wire.AnyReply) -> None:
+    try:
+        wire.send(sock, reply)
+    except OSError:
+        raise
+    except BaseException as error:  # a dtype that cannot cross, or a tensor subclass that raises when it is copied
+        wire.send(sock, objects.raised(error))
+
+
+def _answer(state: State, request: wire.AnyRequest) -> wire.AnyReply:
+    try:
+        try:
+            return _attempt(state, request)
+        except BaseException as error:
+            if state.on_cpu or not objects.wants_cuda(error):
+                raise
+        state.on_cpu = True
+        return _attempt(state, request)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt are the student's too, in here
+        return objects.raised(error)
+
+
+def _attempt(state: State, request: wire.AnyRequest) -> wire.AnyReply:
+    handler: Callable[[State, Any], wire.AnyReply] = HANDLERS[type(request)]
+    with objects.CudaMeansCpu() if state.on_cpu else nullcontext(), torch.no_grad():
+        return handler(state, request)
+
+
+def _load_program(state: State, request: wire.LoadProgram) -> wire.Loaded:
+    module = types.ModuleType("__main__")
+    module.__dict__.update(display=lambda *_, **__: None, get_ipython=lambda: None)
+    sys.modules["__main__"] = module  # where dataclasses and pickles look for a notebook's own classes
+    state.programs[request.program] = module
+    failures, flags = [], 0
+    for source in request.sources:
+        try:
+            text = "\n" * (source.line - 1) + source.text
+            code = compile(text, source.filename, "exec", flags=flags, dont_inherit=True)
+            flags |= code.co_flags & FUTURE_FLAGS
+            exec(code, module.__dict__)
+        except BaseException as error:
+            failures.append(objects.failure(error, source.names))
+    return wire.Loaded(failures=tuple(failures))
+
+
+def _make(state: State, request: wire.Make) -> wire.AnyReply:
+    factory = getattr(state.programs.get(request.program), request.name, None)
+    if factory is None:
+        return wire.NotFound(name=request.name)
+    torch.manual_seed(request.seed)
+    made = factory(*request.args, **request.kwargs)
+    modules, tensors = objects.describe(made)
+    handle, state.next_handle = state.next_handle, state.next_handle + 1
+    state.made[handle] = made
+    return wire.Made(handle=handle, modules=modules, tensors=tensors)
+
+
+@contextmanager
+def _mode(made: Any, training: bool, seed: int | None) -> Iterator[None]:
+    if isinstance(made, nn.Module):
+        made.train(training)
+    if seed is not None:
+        torch.manual_seed(seed)
+    yield
+
+
+def _call(state: State, request: wire.Call) -> wire.AnyReply:
+    made = state.made[request.handle]
+    target = made.get_submodule(request.path) if request.path else made
+    method = getattr(target, request.method, None)
+    if method is None:
+        return wire.NotFound(name=request.method)
+    torch.set_num_threads(request.threads)
+    with _mode(made, request.training, request.seed):
+        return wire.Value(value=objects.plain(method(*request.args, **request.kwargs)))
+
+
+def _call_function(state: State, request: wire.CallFunction) -> wire.AnyReply:
+    function = getattr(state.programs.get(request.program), request.name, None)
+    if function is None:
+        return wire.NotFound(name=request.name)
+    with _mode(None, False, request.seed):
+        return wire.Value(value=objects.plain(function(*request.args, **request.kwargs)))
+
+
+def _get_state(state: State, request: wire.GetState) -> wire.Value:
+    return wire.Value(value=objects.plain(objects.named_tensors(state.made[request.handle])))
+
+
+def _set_state(state: State, request: wire.SetState) -> wire.Value:
+    own = objects.named_tensors(state.made[request.handle])
+    for name, tensor in request.tensors.items():
+        own[name].copy_(tensor)
+    return wire.Value()
+
+
+def _forget(state: State, request: wire.Forget) -> wire.Value:
+    state.made.pop(request.handle, None)
+    return wire.Value()
+
+
+def _load_checkpoint(state: State, request: wire.LoadCheckpoint) -> wire.AnyReply:
+    state.checkpoint, notes = weights.read(request.data.numpy().tobytes(), request.max_tensors)
+    tensors = tuple(objects._info(name, "parameter", tensor) for name, tensor in state.checkpoint.items())
+    return wire.Checkpoint(tensors=tensors, notes=notes)
+
+
+def _load_weights(state: State, request: wire.LoadWeights) -> wire.Value:
+    state.made[request.handle].load_state_dict(state.checkpoint, strict=True)
+    return wire.Value()
+
+
+def _transform(state: State, request: wire.Transform) -> wire.AnyReply:
+    from PIL import Image
+
+    transform = getattr(state.programs.get(request.program), request.name, None)
+    if transform is None:
+        return wire.NotFound(name=request.name)
+    return wire.Value(value=torch.stack([transform(Image.fromarray(image)) for image in request.images.numpy()]))
+
+
+HANDLERS: dict[type, Callable[[State, Any], wire.AnyReply]] = {
+    wire.LoadProgram: _load_program,
+    wire.Make: _make,
+    wire.Call: _call,
+    wire.CallFunction: _call_function,
+    wire.GetState: _get_state,
+    wire.SetState: _set_state,
+    wire.Forget: _forget,
+    wire.LoadCheckpoint: _load_checkpoint,
+    wire.LoadWeights: _load_weights,
+    wire.Transform: _transform,
+}

@@ -1,0 +1,131 @@
+"""The warm process: torch is imported once, then every worker is a fork of it.
+
+Started as  python -I zygote.py FOLDER CONTROL_FD LIMITS  where FOLDER holds the package `grader`. On the control
+socket it takes one-byte commands: S with a descriptor (fork a worker that serves on it; answers the number of the
+worker), K with a number (kill that worker; answers exit code and signal). It stays single-threaded, since a process
+with threads may neither unshare a user namespace nor fork safely.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import sys
+import traceback
+
+NUMBER = struct.Struct(">i")
+STATUS = struct.Struct(">ii")
+
+
+def main() -> None:
+    folder, control_fd, limits_json = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    sys.path.insert(0, folder)
+    import gc
+
+    import msgspec
+    import torch
+
+    import grader.torchvision_mend  # noqa: F401 - a notebook's import of torchvision must find it mended
+    from grader import wire
+    from grader.worker import serve  # noqa: F401 - warms what every fork will need
+
+    limits = msgspec.json.decode(limits_json, type=wire.WorkerLimits)
+    wire.encode(wire.Value(value=torch.zeros(1)))  # safetensors imports more at its first use
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trusted side, which then ends this process
+    gc.collect()
+    gc.freeze()  # otherwise the first collection in each fork copies every page
+    control = socket.socket(fileno=control_fd)
+    control.sendall(b"R")
+    workers: dict[int, int] = {}  # pid → read end of its status pipe
+    while True:
+        command, descriptors, _, _ = socket.recv_fds(control, 5, 1)
+        if not command:
+            return
+        if command[:1] == b"S":
+            pid, status = _fork(descriptors[0], limits)
+            os.close(descriptors[0])
+            workers[pid] = status
+            control.sendall(NUMBER.pack(pid))
+        else:
+            pid = NUMBER.unpack(command[1:5])[0]
+            control.sendall(STATUS.pack(*_end(pid, workers.pop(pid))))
+
+
+def _end(pid: int, status: int) -> tuple[int, int]:
+    """Kill a worker if it still runs, and say how it ended: (exit code, signal)."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    os.waitpid(pid, 0)
+    report = os.read(status, STATUS.size)
+    os.close(status)
+    return STATUS.unpack(report) if len(report) == STATUS.size else (0, signal.SIGKILL)
+
+
+def _fork(descriptor: int, limits: object) -> tuple[int, int]:
+    """Fork a keeper, which forks the worker. The keeper outlives the worker and reports how it ended.
+
+    In a pid namespace of its own the worker is process 1: when it ends, all that it started ends with it.
+    """
+    from grader.wire import WorkerLimits
+    from grader.worker import confine
+
+    assert isinstance(limits, WorkerLimits)
+    reader, writer = os.pipe()
+    keeper = os.fork()
+    if keeper:
+        os.close(writer)
+        return keeper, reader
+    try:
+        os.close(reader)
+        os.setsid()
+        if limits.namespaces:
+            confine.unshare()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        worker = os.fork()
+        if worker == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            os.setsid()
+            _work(descriptor, limits)
+        signal.signal(signal.SIGTERM, lambda *_: _kill(worker))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        confine.keep_only({writer})  # the worker's socket must close with the worker
+        status = os.waitpid(worker, 0)[1]
+        _kill_group(worker)  # whatever is left of it, where there is no namespace to end it
+        code, number = (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
+        os.write(writer, STATUS.pack(code, number))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _kill(worker: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(worker, signal.SIGKILL)
+    _kill_group(worker)
+
+
+def _kill_group(worker: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker, signal.SIGKILL)
+
+
+def _work(descriptor: int, limits: object) -> None:
+    try:
+        from grader.wire import WorkerLimits
+        from grader.worker import confine, serve
+
+        assert isinstance(limits, WorkerLimits)
+        sock = socket.socket(fileno=os.dup(descriptor))
+        confine.run_confined(limits, limits.namespaces, lambda: serve.serve(sock, limits))
+    except BaseException:
+        traceback.print_exc()  # reaches the sandbox's log only before the descriptors are closed
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

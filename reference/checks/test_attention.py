@@ -1,0 +1,65 @@
+"""Multi-head attention: softmax(Q K^T / sqrt(word_dim)) V in each head, between four linear layers."""
+
+import torch
+
+from grader.checking import adopt, assert_close, assert_shape, differs, fail, randomise
+
+SIZES = [(16, 4), (24, 3)]  # (dim, head_num)
+
+
+def heads_of(dim, heads, queries, keys, seed=0):
+    """Q, K, V as split leaves them: (batch, heads, length, word_dim)."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(2, heads, length, dim // heads, generator=generator) for length in (queries, keys, keys)]
+
+
+def attend(attention, *qkv, **more):
+    """scaled_dot_product, whose answer may come with the weights beside it."""
+    answer = attention.scaled_dot_product(*qkv, **more)
+    return answer[0] if isinstance(answer, list) and answer else answer
+
+
+def test_scaled_dot_product(student, oracle):
+    """scaled_dot_product computes softmax(Q K^T / sqrt(word_dim)) V with the softmax over the keys"""
+    for dim, heads in SIZES:
+        theirs, ours = student.MultiHeadAttention(dim, heads), oracle.MultiHeadAttention(dim, heads)
+        qkv = heads_of(dim, heads, queries=5, keys=7)
+        assert_close(attend(theirs, *qkv), ours.scaled_dot_product(*qkv), "scaled_dot_product's output")
+
+
+def test_heads_apart(student):
+    """Each head attends by itself: what is in one head moves no other"""
+    attention = student.MultiHeadAttention(16, 4)
+    qkv = heads_of(16, 4, queries=5, keys=6)
+    before = assert_shape(attend(attention, *qkv), (2, 4, 5, 4), "scaled_dot_product's output")
+    for head in range(4):
+        changed = [x.clone() for x in qkv]
+        for x in changed:
+            x[:, head] += 2 * torch.randn(x[:, head].shape, generator=torch.Generator().manual_seed(head))
+        moved = differs(before, attend(attention, *changed)).transpose(0, 1).flatten(1).any(dim=1)
+        if not moved[head] or int(moved.sum()) != 1:
+            fail(f"a change in head {head} moves heads {moved.nonzero().flatten().tolist()}", head=head)
+
+
+def test_forward(student, oracle):
+    """forward projects with W_q, W_k, W_v, splits into heads, attends, combines and projects with W_o"""
+    for dim, heads in SIZES:
+        theirs, ours = student.MultiHeadAttention(dim, heads), oracle.MultiHeadAttention(dim, heads)
+        randomise(theirs)
+        generator = torch.Generator().manual_seed(dim)
+        inputs = [torch.randn(2, length, dim, generator=generator) for length in (4, 6, 6)]
+        answer = theirs(*inputs)
+        adopt(theirs, ours, lambda a=answer, o=ours, i=inputs: assert_close(a, o(*i), "the attention's output"))
+
+
+def test_layers(student):
+    """Four linear layers of their own, each from dim to dim: W_q, W_k, W_v, W_o"""
+    dim = 12
+    attention = student.MultiHeadAttention(dim, 3)
+    weights = [info.shape for info in attention.tensors if info.kind == "parameter" and len(info.shape) == 2]
+    if sum(rows * columns for rows, columns in weights) != 4 * dim * dim:
+        fail(f"expected four {dim} x {dim} weight matrices, found {weights or 'none'}", shapes=str(weights))
+    state = randomise(attention)
+    matrices = [m for name, m in state.items() if m.dim() == 2 for m in m.split(dim)]
+    if any(not differs(a, b).any() for i, a in enumerate(matrices) for b in matrices[:i]):
+        fail("two of the four layers are one and the same")

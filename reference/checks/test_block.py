@@ -1,0 +1,28 @@
+"""The ViT's block: x + attn(norm1(x)), then x + mlp(norm2(x))."""
+
+import torch
+
+from grader.checking import adopt, assert_close, randomise
+
+DIM, HEADS = 16, 4
+
+
+def tokens():
+    return torch.randn(2, 6, DIM, generator=torch.Generator().manual_seed(11)) + 0.5
+
+
+def test_residuals(student):
+    """Residuals run past both sublayers untouched: with silent sublayers the block hands its input on"""
+    block = student.Block(DIM, HEADS, mlp_ratio=2.0)
+    inside = [m.path + "." for m in block.of_class("Attention", "Mlp")]
+    state = block.state()
+    block.load({n: torch.zeros_like(t) for n, t in state.items() if n.startswith(tuple(inside))})
+    assert_close(block(tokens()), tokens(), "the output of a block whose sublayers give zeros")
+
+
+def test_output(student, oracle):
+    """Pre-norm: each sublayer gets the normalised input, and its output is added to what came in"""
+    theirs, ours = student.Block(DIM, HEADS, mlp_ratio=3.0), oracle.Block(DIM, HEADS, mlp_ratio=3.0)
+    randomise(theirs)
+    answer = theirs(tokens())
+    adopt(theirs, ours, lambda: assert_close(answer, ours(tokens()), "the block's output"), ("Attention", "Mlp"))

@@ -1,0 +1,77 @@
+"""Decoder layer: masked self-attention, cross-attention to the encoder's output, FFN; each with residual and norm."""
+
+import layer_parts
+import torch
+
+from grader.checking import adopt, assert_close, assert_shape, fail, influence, randomise
+
+DIM, HEADS, FFN_DIM = 16, 2, 24
+TARGET, SOURCE, HIDDEN = 4, 6, 2  # lengths; the last HIDDEN source positions are padding
+UNITS = ("MultiHeadAttention", "FFN")
+
+
+def inputs():
+    """x, enc_output, cross_attn_mask, self_attn_mask."""
+    generator = torch.Generator().manual_seed(5)
+    x, encoded = (torch.randn(2, length, DIM, generator=generator) for length in (TARGET, SOURCE))
+    cross = (torch.arange(SOURCE) < SOURCE - HIDDEN).view(1, 1, 1, SOURCE).expand(2, 1, 1, SOURCE)
+    causal = torch.ones(TARGET, TARGET, dtype=torch.bool).tril().view(1, 1, TARGET, TARGET).expand(2, 1, -1, -1)
+    return x, encoded, cross, causal
+
+
+def agree(theirs, ours, training=False):
+    """Compare the outputs after the reference has taken over the student's weights."""
+    answer = theirs(*inputs(), training=training, seed=0)
+    ours.train(training)
+    adopt(theirs, ours, lambda: assert_close(answer, ours(*inputs()), "the decoder layer's output"), UNITS)
+
+
+def test_shape(student):
+    """(B, T, dim) in, (B, T, dim) out, whatever the length of the source"""
+    assert_shape(student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)(*inputs()), (2, TARGET, DIM))
+
+
+def test_structure(student):
+    """Two attentions, one FFN, three LayerNorms"""
+    layer_parts.expect_parts(student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1), DIM, attentions=2, norm_count=3)
+
+
+def test_output(student, oracle):
+    """Self-attention, cross-attention with keys and values from enc_output, FFN, each with residual and post-norm"""
+    theirs, ours = student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1), oracle.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)
+    randomise(theirs)
+    agree(theirs, ours)
+
+
+def test_masks(student):
+    """The target mask hides the future in self-attention, the source mask hides padding in cross-attention"""
+    layer = student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)
+    randomise(layer)
+    x, encoded, cross, causal = inputs()
+    by_target = influence(lambda changed: layer(changed, encoded, cross, causal), x)
+    expected = torch.ones(TARGET, TARGET, dtype=torch.bool).triu()  # an input moves itself and what comes after it
+    if not torch.equal(by_target, expected):
+        i, j = (by_target != expected).nonzero()[0].tolist()
+        verb = "moves" if by_target[i, j] else "does not move"
+        fail(f"target position {i} {verb} output {j} under the causal mask", position=i, output=j)
+    by_source = influence(lambda changed: layer(x, changed, cross, causal), encoded)
+    for position in range(SOURCE):
+        if position >= SOURCE - HIDDEN and by_source[position].any():
+            fail(f"source position {position} is padding, but moves the output", position=position)
+        if position < SOURCE - HIDDEN and not by_source[position].all():
+            fail(f"source position {position} does not reach every output", position=position)
+
+
+def test_dropout(student, oracle):
+    """Dropout on each sublayer's output, with the given p, in training only"""
+
+    def build(p):
+        layer = student.DecoderLayer(DIM, HEADS, FFN_DIM, p)
+        randomise(layer)
+        return layer
+
+    layer_parts.expect_dropout(
+        build,
+        lambda layer, **mode: layer(*inputs(), **mode),
+        lambda layer, p: agree(layer, oracle.DecoderLayer(DIM, HEADS, FFN_DIM, p), training=True),
+    )

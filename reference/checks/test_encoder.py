@@ -1,0 +1,58 @@
+"""Encoder layer: attention, dropout, residual, norm; then FFN, dropout, residual, norm (post-norm)."""
+
+import layer_parts
+import torch
+
+from grader.checking import adopt, assert_close, assert_shape, randomise
+
+DIM, HEADS, FFN_DIM = 16, 2, 24
+UNITS = ("MultiHeadAttention", "FFN")
+
+
+def inputs(length=5):
+    x = torch.randn(2, length, DIM, generator=torch.Generator().manual_seed(3))
+    mask = torch.ones(2, 1, 1, length, dtype=torch.bool)
+    mask[0, :, :, -2:] = False
+    return x, mask
+
+
+def agree(theirs, ours, training=False):
+    """Compare the outputs after the reference has taken over the student's weights."""
+    x, mask = inputs()
+    answer = theirs(x, mask, training=training, seed=0)
+    ours.train(training)
+    adopt(theirs, ours, lambda: assert_close(answer, ours(x, mask), "the encoder layer's output"), UNITS)
+
+
+def test_shape(student):
+    """(B, L, dim) in, (B, L, dim) out"""
+    for length in (5, 8):
+        x, mask = inputs(length)
+        assert_shape(student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1)(x, mask), tuple(x.shape))
+
+
+def test_structure(student):
+    """One attention, one FFN, two LayerNorms"""
+    layer_parts.expect_parts(student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1), DIM, attentions=1, norm_count=2)
+
+
+def test_output(student, oracle):
+    """norm(x + attention(x)), then norm(that + FFN(that)): residuals around each sublayer, norms after them"""
+    theirs, ours = student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1), oracle.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1)
+    randomise(theirs)
+    agree(theirs, ours)
+
+
+def test_dropout(student, oracle):
+    """Dropout on each sublayer's output, with the given p, in training only"""
+
+    def build(p):
+        layer = student.EncoderLayer(DIM, HEADS, FFN_DIM, p)
+        randomise(layer)
+        return layer
+
+    layer_parts.expect_dropout(
+        build,
+        lambda layer, **mode: layer(*inputs(), **mode),
+        lambda layer, p: agree(layer, oracle.EncoderLayer(DIM, HEADS, FFN_DIM, p), training=True),
+    )

@@ -1,0 +1,27 @@
+"""Mlp: a linear layer, the activation, a linear layer."""
+
+import torch
+
+from grader.checking import adopt, assert_close, assert_shape, fail, randomise
+
+
+def test_equations(student, oracle):
+    """fc2(activation(fc1(x))) with GELU unless told otherwise"""
+    for widths in ((8, 20, 12), (16, 24, 16)):
+        theirs, ours = student.Mlp(*widths), oracle.Mlp(*widths)
+        randomise(theirs)
+        x = torch.randn(2, 5, widths[0], generator=torch.Generator().manual_seed(1))
+        answer = theirs(x)
+        adopt(theirs, ours, lambda a=answer, o=ours, x=x: assert_close(a, o(x), "the Mlp's output"))
+
+
+def test_widths(student):
+    """hidden_features and out_features are what was asked for, and in_features where nothing was"""
+    x = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(2))
+    for hidden, out in ((20, 12), (20, None), (None, 12), (None, None)):
+        mlp = student.Mlp(8, hidden_features=hidden, out_features=out)
+        assert_shape(mlp(x), (2, 3, out or 8), f"the output of Mlp(8, {hidden}, {out})")
+        matrices = {info.shape for info in mlp.tensors if len(info.shape) == 2}
+        wanted = {(hidden or 8, 8), (out or 8, hidden or 8)}
+        if matrices != wanted:
+            fail(f"Mlp(8, {hidden}, {out}) has weights of shapes {sorted(matrices)}, expected {sorted(wanted)}")

@@ -1,0 +1,48 @@
+"""Vision Transformer: patches, class token in front, learnable positions, blocks, norm, class token to the head."""
+
+import torch
+
+from grader.checking import adopt, assert_close, assert_shape, fail, randomise
+
+SETTINGS = {"img_size": 28, "patch_size": 7, "in_chans": 1, "num_classes": 10, "embed_dim": 16, "depth": 2}
+SETTINGS |= {"num_heads": 4, "mlp_ratio": 2.0}
+PATCHES = 16
+
+
+def pictures(batch=2):
+    return torch.randn(batch, 1, 28, 28, generator=torch.Generator().manual_seed(13))
+
+
+def test_shape(student):
+    """(B, C, H, W) in, (B, num_classes) out"""
+    assert_shape(student.VisionTransformer(**SETTINGS)(pictures(3)), (3, 10), "the logits")
+    other = SETTINGS | {"patch_size": 14, "num_classes": 7}
+    assert_shape(student.VisionTransformer(**other)(pictures(1)), (1, 7), "the logits")
+
+
+def test_learnable(student):
+    """A class token (1, 1, D) and positions (1, num_patches + 1, D), both learnable"""
+    model = student.VisionTransformer(**SETTINGS)
+    width = SETTINGS["embed_dim"]
+    for what, shape in (("class token", (1, 1, width)), ("positions", (1, PATCHES + 1, width))):
+        fitting = [info for info in model.tensors if info.shape == shape]
+        if not fitting:
+            fail(f"no {what}: nothing has shape {shape}", expected_shape=list(shape))
+        if not any(info.kind == "parameter" and info.learnable for info in fitting):
+            fail(f"the {what} are not learnable" if what == "positions" else "the class token is not learnable")
+
+
+def test_depth(student):
+    """As many blocks as depth says"""
+    for depth in (1, 3):
+        count = len(student.VisionTransformer(**(SETTINGS | {"depth": depth})).of_class("Block"))
+        if count != depth:
+            fail(f"with depth={depth} the model has {count} blocks", depth=depth, found=count)
+
+
+def test_output(student, oracle):
+    """Class token first, positions on every token, all blocks, the norm, and logits from the class token alone"""
+    theirs, ours = student.VisionTransformer(**SETTINGS), oracle.VisionTransformer(**SETTINGS)
+    randomise(theirs)
+    answer = theirs(pictures())
+    adopt(theirs, ours, lambda: assert_close(answer, ours(pictures()), "the logits", atol=1e-4), ("PatchEmbed", "Block"))

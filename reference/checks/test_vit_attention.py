@@ -1,0 +1,37 @@
+"""The ViT's attention: q, k, v from one layer, scaled by head_dim^-0.5, softmax over the tokens, then proj."""
+
+import torch
+
+from grader.checking import adopt, assert_close, assert_shape, randomise
+
+SIZES = [(16, 4, 5), (24, 2, 9)]  # (dim, num_heads, tokens)
+
+
+def tokens_of(dim, count, batch=2):
+    return torch.randn(batch, count, dim, generator=torch.Generator().manual_seed(dim))
+
+
+def test_shape(student):
+    """(B, N, dim) in, (B, N, dim) out"""
+    for dim, heads, count in SIZES:
+        assert_shape(student.Attention(dim, num_heads=heads)(tokens_of(dim, count, batch=3)), (3, count, dim))
+
+
+def test_equations(student, oracle):
+    """With the same weights the same output: qkv in the order q, k, v, heads apart, scaled, softmax, proj"""
+    for dim, heads, count in SIZES:
+        theirs, ours = student.Attention(dim, num_heads=heads), oracle.Attention(dim, num_heads=heads)
+        randomise(theirs)
+        x = tokens_of(dim, count)
+        answer = theirs(x)
+        adopt(theirs, ours, lambda a=answer, o=ours, x=x: assert_close(a, o(x), "the attention's output"))
+
+
+def test_tokens(student):
+    """Without positions the order of the tokens does not matter: permuting the input permutes the output"""
+    dim, heads, count = SIZES[1]
+    attention = student.Attention(dim, num_heads=heads)
+    x = tokens_of(dim, count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    straight = assert_shape(attention(x), tuple(x.shape))
+    assert_close(attention(x[:, order]), straight[:, order], "the output for permuted tokens")

@@ -1,0 +1,95 @@
+"""Real archives for the tests: the solved notebooks, with one thing changed."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from grader.assignment import Assignment, load_assignment
+from grader.pipeline import Options, grade
+from grader.records import CriterionResult, Record
+from grader.sandbox.process import WarmProcess
+from grader.sandbox.tiers import open_sandbox
+from grader.submission import worker_limits
+
+ROOT = Path(__file__).resolve().parents[1]
+PART1, PART2 = "Assignment2-1_Transformer_from_scratch.ipynb", "Assignment2-2_Vit.ipynb"
+
+
+class HandIn:
+    """What one student hands in, to be changed before it is packed."""
+
+    def __init__(self) -> None:
+        solved = ROOT / "reference/notebooks/solved"
+        self.notebooks = {name: json.loads((solved / name).read_text(encoding="utf-8")) for name in (PART1, PART2)}
+        self.files: dict[str, bytes] = {"vit.pth": (ROOT / "reference/data/vit.pth").read_bytes()}
+
+    def edit(self, old: str, new: str) -> HandIn:
+        """Replace a passage of code that stands in exactly one cell."""
+        hits = 0
+        for notebook in self.notebooks.values():
+            for cell in notebook["cells"]:
+                source = "".join(cell["source"])
+                if cell["cell_type"] == "code" and old in source:
+                    cell["source"] = source.replace(old, new)
+                    hits += 1
+        assert hits == 1, f"{old!r} stands in {hits} cells"
+        return self
+
+    def cell(self, name: str, source: str, at: int | None = None) -> HandIn:
+        """Put a code cell into a notebook, at the end or at a place."""
+        cells = self.notebooks[name]["cells"]
+        new = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source, "id": "x"}
+        cells.insert(len(cells) if at is None else at, new)
+        return self
+
+    def pack(self, folder: Path, student_id: str = "1102444016") -> Path:
+        """Write <student-id>.tar.gz, flat."""
+        path = folder / f"{student_id}.tar.gz"
+        members = {name: json.dumps(notebook).encode() for name, notebook in self.notebooks.items()} | self.files
+        with tarfile.open(path, "w:gz") as archive:
+            for name, data in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        return path
+
+
+@pytest.fixture(scope="session")
+def assignment() -> Assignment:
+    return load_assignment(ROOT / "reference")
+
+
+@pytest.fixture(scope="session")
+def sandbox(assignment: Assignment) -> Iterator[WarmProcess]:
+    with open_sandbox("auto", worker_limits(assignment), [assignment.folder]) as warm:
+        yield warm
+
+
+@pytest.fixture
+def hand_in() -> HandIn:
+    return HandIn()
+
+
+@pytest.fixture
+def graded(assignment: Assignment, sandbox: WarmProcess, tmp_path: Path) -> Callable[..., Record]:
+    """Pack a hand-in and grade it; the held-out images are left out unless asked for."""
+
+    def run(hand_in: HandIn, accuracy: bool = False) -> Record:
+        return grade(hand_in.pack(tmp_path), assignment, sandbox, Options(accuracy=accuracy))
+
+    return run
+
+
+def criterion(record: Record, name: str) -> CriterionResult:
+    return next(c for c in record.criteria if c.id == name)
+
+
+def lost(record: Record) -> dict[str, float]:
+    """Criterion to points lost, for those that lost any."""
+    return {c.id: c.max_points - c.points for c in record.criteria if c.points < c.max_points}

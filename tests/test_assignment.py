@@ -1,0 +1,60 @@
+"""assignment.toml is decoded strictly, and what contradicts itself is refused with the place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from grader.assignment import Assignment, load_assignment
+from grader.errors import AssignmentError
+
+from conftest import ROOT
+
+TEXT = (ROOT / "reference/assignment.toml").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("checks", "standins"):
+        shutil.copytree(ROOT / "reference" / name, tmp_path / name)
+    return tmp_path
+
+
+def load(folder: Path, old: str = "", new: str = "") -> Assignment:
+    assert old in TEXT
+    (folder / "assignment.toml").write_text(TEXT.replace(old, new, 1), encoding="utf-8")
+    return load_assignment(folder)
+
+
+def test_the_assignment_has_thirteen_criteria_and_a_hundred_points(folder: Path) -> None:
+    assignment = load(folder)
+    assert len(assignment.config.criteria) == 13
+    assert assignment.max_score == 100
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("points = 10", "points = 11", "add up to 10 points, not to 11"),
+        ("points = 10", 'points = "10"', "Expected `float`"),
+        ("points = 10", "pionts = 10", "pionts"),
+        ("seed = 20260302", "seed = ", "assignment.toml"),
+        ('needs = ["PositionalEncoding"]', 'needs = ["PositionEncoding"]', "PositionEncoding"),
+        ('standins = ["MultiHeadAttention"]', 'standins = ["EncoderLayer"]', "has no stand-in"),
+        ('standin = "standins/mlp.py"', 'standin = "standins/nlp.py"', "standins/nlp.py does not exist"),
+        ("[criteria.mlp]", "[criteria.mpl]", "test_mpl.py"),
+        ('file = "weights"', 'file = "wieghts"', "wieghts"),
+    ],
+)
+def test_a_contradiction_is_one_clear_error(old: str, new: str, words: str, folder: Path) -> None:
+    with pytest.raises(AssignmentError) as error:
+        load(folder, old, new)
+    assert words in str(error.value)
+    assert str(folder / "assignment.toml") in str(error.value)
+
+
+def test_a_folder_without_a_configuration_says_what_to_name(tmp_path: Path) -> None:
+    with pytest.raises(AssignmentError, match="--assignment names the folder"):
+        load_assignment(tmp_path)

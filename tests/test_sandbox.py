@@ -1,0 +1,240 @@
+"""The walls, tried from the inside."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from grader import wire
+from grader.assignment import Assignment
+from grader.errors import SandboxError, UsageError
+from grader.sandbox import Worker
+from grader.sandbox.process import WarmProcess
+from grader.sandbox.tiers import open_sandbox
+
+from conftest import ROOT
+
+LIMITS = wire.WorkerLimits(memory_mb=512, cpu_seconds=60, threads=1)
+Run = Callable[..., object]
+
+
+@pytest.fixture
+def worker(sandbox: WarmProcess) -> Iterator[Worker]:
+    worker = sandbox.start()
+    yield worker
+    worker.kill()
+
+
+def run(worker: Worker, code: str, seconds: float = 10.0) -> object:
+    """The value of `answer()` after executing `code` in the worker; a RaisedReply if it raises."""
+    program = wire.LoadProgram(
+        program="p", sources=(wire.Source(text=code, filename="cell 1", line=1, names=("answer",)),)
+    )
+    loaded = worker.ask(program, seconds)
+    assert isinstance(loaded, wire.Loaded)
+    assert not loaded.failures, loaded.failures
+    reply = worker.ask(wire.CallFunction(program="p", name="answer"), seconds)
+    return reply.value if isinstance(reply, wire.Value) else reply
+
+
+def test_neither_the_repository_nor_home_nor_labels_can_be_seen(worker: Worker) -> None:
+    code = f"""
+import os
+def answer():
+    places = [{str(ROOT)!r}, {str(ROOT / "reference")!r}, "/home", "/var", "/etc/passwd", "/usr/share/datasets/fashion-mnist"]
+    return [p for p in places if os.path.exists(p)]
+"""
+    assert run(worker, code) == []
+
+
+def test_no_process_next_door_can_be_seen(worker: Worker) -> None:
+    assert run(worker, "import os\ndef answer():\n    return os.listdir('/proc')") == []
+
+
+def test_the_environment_is_scrubbed(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert os.environ.get("PATH")
+    names = run(worker, "import os\ndef answer():\n    return sorted(os.environ)")
+    assert isinstance(names, list)
+    assert set(names) <= {
+        "HOME", "LANG", "MPLBACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PATH", "PWD",
+        "PYTHONDONTWRITEBYTECODE",
+        "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "LC_CTYPE", "TORCHINDUCTOR_CACHE_DIR",
+    }  # fmt: skip
+
+
+def test_there_is_no_network(worker: Worker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass  # from here it can be reached
+        code = f"""
+import socket
+def answer():
+    try:
+        socket.create_connection(("127.0.0.1", {port}), timeout=2).close()
+        return "connected"
+    except OSError as error:
+        return "refused"
+"""
+        assert run(worker, code) == "refused"
+
+
+def test_the_system_is_read_only_and_tmp_is_small(worker: Worker) -> None:
+    code = """
+def write(path, size=1):
+    try:
+        with open(path, "wb") as file:
+            for _ in range(size):
+                file.write(b"x" * (1 << 20))
+        return "written"
+    except OSError:
+        return "refused"
+def answer():
+    return [write(p) for p in ("/usr/x", "/x", "/run/grader/grader/wire.py", "/dev/x")] + [write("/tmp/a"), write("/tmp/b", 200)]
+"""
+    assert run(worker, code) == ["refused"] * 4 + ["written", "refused"]
+
+
+def test_no_capability_is_left(worker: Worker) -> None:
+    code = """
+import ctypes, os
+def answer():
+    libc = ctypes.CDLL(None)
+    mounted = libc.mount(b"tmpfs", b"/tmp", b"tmpfs", 0, b"")
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    data = (ctypes.c_uint32 * 6)(1, 1, 1)
+    return [mounted, libc.capset(header, data)]
+"""
+    assert run(worker, code) == [-1, -1]
+
+
+def test_one_worker_leaves_nothing_for_the_next(sandbox: WarmProcess) -> None:
+    code = """
+import os, torch
+def answer():
+    seen = [os.path.exists("/tmp/mark"), os.path.exists("/dev/shm/mark"), hasattr(torch, "mark")]
+    open("/tmp/mark", "w").close()
+    open("/dev/shm/mark", "w").close()
+    torch.mark = 1
+    return seen
+"""
+    for _ in range(2):
+        worker = sandbox.start()
+        try:
+            assert run(worker, code) == [False, False, False]
+        finally:
+            worker.kill()
+
+
+def test_a_killed_worker_takes_its_children_with_it(sandbox: WarmProcess, tmp_path: Path) -> None:
+    worker = sandbox.start()
+    run(worker, "import os, time\ndef answer():\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(600)\n")
+    before = _descendants(sandbox)
+    worker.kill()
+    deadline = time.monotonic() + 5
+    while len(_descendants(sandbox)) > len(before) - 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(_descendants(sandbox)) <= len(before) - 3  # keeper, worker and its child
+
+
+def _descendants(sandbox: WarmProcess) -> set[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found: set[int] = set()
+    waiting = [sandbox._process.pid]
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            found.add(child)
+            waiting.append(child)
+    return found
+
+
+def test_a_hanging_worker_meets_its_deadline(worker: Worker) -> None:
+    with pytest.raises(TimeoutError):
+        run(worker, "def answer():\n    while True: pass", seconds=0.5)
+    assert worker.kill().signal == 9
+
+
+def test_an_exit_is_told_with_its_code(worker: Worker) -> None:
+    with pytest.raises(EOFError):
+        run(worker, "import os\ndef answer():\n    os._exit(7)")
+    ending = worker.kill()
+    assert (ending.code, ending.signal) == (7, 0)
+
+
+def test_system_exit_is_an_answer_not_an_end(worker: Worker) -> None:
+    reply = run(worker, "def answer():\n    raise SystemExit(0)")
+    assert isinstance(reply, wire.RaisedReply)
+    assert reply.kind == "SystemExit"
+
+
+def test_memory_beyond_the_limit_is_reported_as_such(worker: Worker) -> None:
+    for code in ("torch.zeros(20 << 30, dtype=torch.uint8)", "bytearray(20 << 30)"):
+        reply = run(worker, f"import torch\ndef answer():\n    {code}")
+        assert isinstance(reply, wire.RaisedReply)
+        assert reply.memory
+
+
+def test_cpu_time_beyond_the_limit_ends_the_worker(assignment: Assignment) -> None:
+    with open_sandbox("auto", wire.WorkerLimits(cpu_seconds=1, threads=1)) as warm:
+        worker = warm.start()
+        with pytest.raises(EOFError):
+            run(worker, "def answer():\n    while True: pass", seconds=60)
+        assert worker.kill().signal == 9
+
+
+def test_torchvision_can_be_imported(worker: Worker) -> None:
+    code = "def answer():\n    from torchvision import datasets, transforms\n    return transforms.ToTensor.__name__"
+    assert run(worker, code, seconds=60) == "ToTensor"
+
+
+def test_code_that_asks_for_a_gpu_runs_on_the_cpu(worker: Worker) -> None:
+    code = """
+import torch
+device = torch.device("cuda:0")
+def answer():
+    return (torch.ones(2).cuda() + torch.zeros(2, device=device)).to("cuda").sum().item()
+"""
+    assert run(worker, code) == 2.0
+
+
+def test_an_unknown_tier_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="auto, bwrap, none"):
+        open_sandbox("docker", LIMITS)
+
+
+def test_without_bubblewrap_auto_fails_closed_and_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for tier in ("auto", "bwrap"):
+        with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
+            open_sandbox(tier, LIMITS)
+
+
+def test_a_bubblewrap_that_cannot_isolate_fails_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(SandboxError, match="No permissions"):
+        open_sandbox("auto", LIMITS)
+
+
+def test_none_works_and_names_itself() -> None:
+    with open_sandbox("none", LIMITS) as warm:
+        assert warm.tier == "none"
+        worker = warm.start()
+        assert run(worker, "def answer():\n    return 1 + 1") == 2
+        assert worker.kill().signal == 9
