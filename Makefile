@@ -39,7 +39,7 @@ check: $(READY)
 	$(BIN)/python grade.py template --check
 
 reference: $(READY)
-	$(BIN)/python reference/build.py
+	$(BIN)/python reference/execute.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
@@ -49,9 +49,9 @@ clean:
 # Without one, pip may take a build for CUDA: it grades the same and takes a few gigabytes more.
 $(READY): pyproject.toml constraints.txt | system
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer was not found; install it, or name it: make PYTHON=/path/to/python3' >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	@echo 'Installing torch and the rest into $(VENV); this takes a few minutes.'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,reference]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,reference]'
 	@touch $@
 
 # bubblewrap, and venv where Debian packages it apart from Python.

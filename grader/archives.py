@@ -56,7 +56,7 @@ _MAGICS = {
 }
 
 
-class IntakeLimits(Frozen):
+class IntakeLimits(Frozen, frozen=True):
     """What an archive may cost. Beyond `ratio_from` bytes it may not expand to more than `ratio` times its size."""
 
     archive_bytes: int = 512 * MIB

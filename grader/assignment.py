@@ -15,7 +15,7 @@ from grader.rubric import CriterionSpec
 CONFIG_NAME = "assignment.toml"
 
 
-class FileSpec(Frozen):
+class FileSpec(Frozen, frozen=True):
     """A file that students hand in. `patterns` are regular expressions on its NFC, casefolded base name, best first."""
 
     kind: Literal["notebook", "weights"]
@@ -25,14 +25,14 @@ class FileSpec(Frozen):
     max_mb: int = 100
 
 
-class ClassSpec(Frozen):
+class ClassSpec(Frozen, frozen=True):
     """A class that students fill: the file it stands in, and what can take its place in another class's checks."""
 
     file: str
     standin: str = ""  # a Python file; relative to the assignment's folder
 
 
-class CheckpointSpec(Frozen):
+class CheckpointSpec(Frozen, frozen=True):
     """How the weights are held against the held-out set. Paths are relative to the assignment's folder."""
 
     file: str
@@ -48,12 +48,12 @@ class CheckpointSpec(Frozen):
     batch: int = 128
 
 
-class ExperimentsSpec(Frozen):
+class ExperimentsSpec(Frozen, frozen=True):
     notebook: str
     needed: int = 5
 
 
-class LimitsSpec(Frozen):
+class LimitsSpec(Frozen, frozen=True):
     """Limits of one submission; the reasons stand beside the values in assignment.toml."""
 
     archive_mb: int = 200
@@ -69,14 +69,14 @@ class LimitsSpec(Frozen):
     accuracy_seconds: float = 600.0
 
 
-class ToleranceSpec(Frozen):
+class ToleranceSpec(Frozen, frozen=True):
     """|actual - expected| <= atol + rtol * |expected|, elementwise."""
 
     rtol: float
     atol: float
 
 
-class Config(Frozen):
+class Config(Frozen, frozen=True):
     """assignment.toml, decoded strictly."""
 
     id: str

@@ -123,10 +123,11 @@ class TrainedModel:
     def _build(self, candidate: Candidate) -> ObjectProxy:
         """Build the model with these settings and load the weights. Raises Failed, naming the tensor that differs."""
         factory = self._student.get(self.spec.class_name)
-        model = factory(**{**self.spec.fixed, **candidate.values})
+        arguments: dict[str, Any] = {**self.spec.fixed, **candidate.values}
+        model = factory(**arguments)
         if self._generation != self._student.generation:
             self._read()  # the worker that held the weights has ended
-            model = factory(**{**self.spec.fixed, **candidate.values})
+            model = factory(**arguments)
         self._compare(model, candidate)
         try:
             expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
@@ -200,7 +201,7 @@ class TrainedModel:
         if not isinstance(transform, Affine):
             program = "held-out transform"
             self._student.load_program(program, transform, self.spec.class_name)
-        for batch in order.split(self.spec.batch):
+        for batch in torch.split(order, self.spec.batch):
             if isinstance(transform, Affine):
                 yield transform(images[batch].unsqueeze(1).float() / 255), batch
             else:

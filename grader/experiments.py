@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from grader.notebook import Cell, Notebook
-from grader.reading import Reading, read_settings
+from grader.reading import read_settings
 from grader.records import Frozen
 from grader.sections import Section, sections
 from grader.settings import candidates
@@ -111,15 +111,15 @@ def _given(template: Notebook | None) -> frozenset[str]:
 
 def _from_tables(notebook: Notebook, wanted: Sequence[str], given: frozenset[str]) -> Iterator[_Draft]:
     for cell in notebook.cells:
-        if cell.kind != "markdown":
-            continue
         # A row of the hand-out's own is an example, or still to be filled. Blank, it keeps the others numbered.
-        own = "\n".join("|" if line.strip() in given and _holds_digits(line) else line for line in _lines(cell))
-        for table in tables(own):
+        lines = ("|" if line.strip() in given and _holds_digits(line) else line for line in _lines(cell))
+        texts = ["\n".join(lines)] if cell.kind == "markdown" else cell.outputs  # a program may print its table
+        place = f"{'' if cell.kind == 'markdown' else 'the output of '}cell {cell.index + 1}"
+        for table in (table for text in texts for table in tables(text)):
             for position, (settings, accuracy, label, analysis) in enumerate(_rows(table, wanted), 1):
                 if settings:
-                    source = f"row {position} of the table in cell {cell.index + 1}"
                     label = position if label is None else label
+                    source = f"row {position} of the table in {place}"
                     yield _Draft(settings, accuracy, cell.index, table.end, source, label, analysis)
 
 
@@ -169,10 +169,7 @@ def _from_outputs(notebook: Notebook, wanted: Sequence[str], given: frozenset[st
 
 def _from_code(notebook: Notebook, wanted: Sequence[str], given: frozenset[str]) -> Iterator[_Draft]:
     """Lists of settings. A single setting in code is no experiment until a run of it printed something."""
-    try:
-        reading = read_settings(code(notebook).statements, wanted, "")
-    except RecursionError:
-        reading = Reading()
+    reading = read_settings(code(notebook).statements, wanted, "")
     by_cell: dict[int, list[dict[str, Number]]] = defaultdict(list)
     for values, place in reading.named:
         if len(values) >= _enough(wanted, 3) and values not in by_cell[place.cell]:
@@ -217,14 +214,12 @@ def _analyse(drafts: list[_Draft], prose: list[Section], wanted: Sequence[str]) 
         if section.cell < first or not section.is_filled:
             continue
         named = [s for s, _, _ in mentions([section.heading or section.text], wanted) if len(s) >= _enough(wanted, 2)]
-        if not named and not section.is_about_an_experiment:
-            continue
         fitting = [d for d in drafts if any(same(d.settings, s) for s in named)]
         if not fitting and section.number is not None:
             fitting = [
                 d for d in drafts if d.label == section.number and (d.cell, d.line) <= (section.cell, section.line)
             ]
-        if not fitting:
+        if not fitting and section.is_about_experiments:
             left.append(section)
         for draft in fitting[:1]:
             draft.analysis = draft.analysis or section.text

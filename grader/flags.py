@@ -28,7 +28,9 @@ def _notebook_flags(role: str, notebook: Notebook) -> Iterator[Flag]:
     code = [cell for cell in notebook.cells if cell.kind == "code" and cell.source.strip()]
     if code and not any(cell.output_count or cell.execution_count for cell in code):
         yield Flag(
-            id="outputs_cleared", message=f"{notebook.name}: the outputs of every cell were cleared", evidence={"file": role}
+            id="outputs_cleared",
+            message=f"{notebook.name}: the outputs of every cell were cleared",
+            evidence={"file": role},
         )
     broken = [cell for cell in code if cell.error]
     if broken:
@@ -41,5 +43,7 @@ def _notebook_flags(role: str, notebook: Notebook) -> Iterator[Flag]:
     counts = [cell.execution_count for cell in code if cell.execution_count is not None]
     if counts != sorted(counts):
         yield Flag(
-            id="execution_order", message=f"{notebook.name}: the cells were not run from top to bottom", evidence={"file": role}
+            id="execution_order",
+            message=f"{notebook.name}: the cells were not run from top to bottom",
+            evidence={"file": role},
         )

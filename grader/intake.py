@@ -34,7 +34,7 @@ _COPY_FRONT = re.compile(r"^copy of ", re.I)
 _LONG_NUMBER = re.compile(r"(\d{6,})(-\d{1,2})?")  # a course site appends -1, -2 to what is handed in again
 
 
-class Role(Frozen):
+class Role(Frozen, frozen=True):
     """A file that is wanted. Its patterns match whole base names (NFC) in any case; the best one stands first."""
 
     id: str

@@ -176,7 +176,7 @@ class _Scan(ast.NodeVisitor):
     def _body(self, arguments: ast.arguments, body: Sequence[ast.AST], parameters: set[str] | None = None) -> None:
         bound, global_, nonlocal_ = _bound_in(body)
         bound |= {argument.arg for argument in _arguments(arguments)} | (parameters or set())
-        self.inside(_Scope("function", self.scope, bound - global_ - nonlocal_, global_, deferred=True), body)
+        self.inside(_Scope("function", self.scope, bound - nonlocal_, global_, deferred=True), body)
 
 
 def _arguments(arguments: ast.arguments) -> list[ast.arg]:

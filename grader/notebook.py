@@ -117,7 +117,7 @@ def _converted(name: str, raw: dict[str, Any]) -> Any:
     raw = {**raw, "nbformat": major if major in (1, 2, 3) else 3, "metadata": raw.get("metadata") or {}}
     try:
         return nbformat.convert(nbformat.from_dict(raw), 4)  # type: ignore[no-untyped-call]  # nbformat has none
-    except Exception as error:  # its converters raise whatever the odd content makes them raise
+    except Exception as error:  # noqa: BLE001  # its converters raise whatever the odd content makes them raise
         raise NotebookError(
             f"{name} is an old notebook (nbformat 3) that cannot be converted ({type(error).__name__}): "
             "open it in Jupyter and save it again."

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import grader
 from grader.assignment import Assignment
 from grader.errors import AssignmentError
 from grader.flags import flags_of
-from grader.pytest_plugin import GRADING, Grading
-from grader.records import CheckpointResult, CriterionResult, Flag, Record, SubmissionInfo, Verdict
+from grader.judging import GRADING, Grading
+from grader.records import CheckpointResult, CriterionResult, Record, SubmissionInfo, Verdict
 from grader.rubric import CriterionSpec, score
 from grader.sandbox import Sandbox
 from grader.submission import Opened, Progress, opened, silent
@@ -40,7 +41,7 @@ def grade(
     path: Path,
     assignment: Assignment,
     sandbox: Sandbox,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = Options(),
     progress: Progress = silent,
 ) -> Record:
     """Grade one submission. Raises IntakeError, AssignmentError, SandboxError; all else is a verdict in the record."""
@@ -60,8 +61,10 @@ def _run_checks(grading: Grading, options: Options, progress: Progress) -> None:
     assignment = grading.opened.assignment
     files = [str(assignment.checks / f"test_{name}.py") for name in _rubric(assignment, options)]
     errors = _CollectionErrors(progress, len(files))
-    arguments = [*PYTEST_ARGUMENTS, f"--rootdir={assignment.checks}", "-c", os.devnull, "-o", f"pythonpath={assignment.checks}"]
+    arguments = [*PYTEST_ARGUMENTS, "-c", os.devnull, f"--rootdir={assignment.folder}"]
+    arguments += ["-o", f"pythonpath={assignment.checks}"]  # for what several files of checks share
     arguments += [f"--timeout={assignment.config.limits.check_seconds}", *files]
+    _forget_other_checks(assignment.checks)
     with _quiet_pytest(), contextlib.redirect_stdout(io.StringIO()):
         code = pytest.main(arguments, plugins=[_Given(grading), errors])
     if errors.found or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -69,6 +72,18 @@ def _run_checks(grading: Grading, options: Options, progress: Progress) -> None:
             raise KeyboardInterrupt
         detail = errors.found[0] if errors.found else f"pytest ended with exit code {int(code)}"
         raise AssignmentError(f"the checks in {assignment.checks} cannot be run: {detail}")
+
+
+def _forget_other_checks(checks: Path) -> None:
+    """Drop modules of the same name that another assignment, or a test run around this one, has imported.
+
+    pytest takes a module that it finds under its name as the one it is looking for, wherever it came from.
+    """
+    for path in checks.glob("*.py"):
+        names = [f"{checks.name}.{path.stem}"] + [path.stem] * (not path.stem.startswith("test_"))
+        for name in names:
+            if name in sys.modules and getattr(sys.modules[name], "__file__", None) != str(path):
+                del sys.modules[name]
 
 
 @contextlib.contextmanager
@@ -118,9 +133,7 @@ class _CollectionErrors:
         self._progress("checks", self._done, self._total)
 
 
-def _record(
-    submission: Opened, criteria: tuple[CriterionResult, ...], tier: str, seconds: float
-) -> Record:
+def _record(submission: Opened, criteria: tuple[CriterionResult, ...], tier: str, seconds: float) -> Record:
     files = submission.submission.files
     names = {role: files[role].name for role in files}
     return Record(

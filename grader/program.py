@@ -125,23 +125,27 @@ class _Slicer:
         if at < 0 and name in _GIVEN:
             return
         at = at if at >= 0 else len(positions) - 1
-        found = positions[at]
-        if (name, found, horizon) in self._done:
-            return
-        self._done.add((name, found, horizon))
-        if not self._keep(found, horizon):
-            return
-        if at > 0 and name not in self.statements[found].uses.certain:
-            self._need(name, found, horizon)
-        altered = self.alterations.get(name, [])
-        until = min(positions[at + 1] if at + 1 < len(positions) else self.end, max(horizon, found + 1))
-        for position in altered[bisect_right(altered, found) : bisect_left(altered, until)]:
-            self._keep(position, horizon)
-        if _imports_root(self.statements[found].node, name) and name not in self._imported:
+        # Where a branch may not be taken, the binding above counts too, and so on up to one that was brought before.
+        while self._bring(name, at, horizon) and at > 0 and name not in self.statements[positions[at]].uses.certain:
+            at -= 1
+        if _imports_root(self.statements[positions[at]].node, name) and name not in self._imported:
             self._imported.add(name)  # `import torch.nn.functional` adds to what `import torch` bound
             for position in positions:
                 if _imports_root(self.statements[position].node, name):
                     self._keep(position, self.end)
+
+    def _bring(self, name: str, at: int, horizon: int) -> bool:
+        """Keep the binding number `at` of this name, and what alters it until the next one. False: nothing new."""
+        positions = self.bindings[name]
+        found = positions[at]
+        if (name, found, horizon) in self._done or not self._keep(found, horizon):
+            return False
+        self._done.add((name, found, horizon))
+        altered = self.alterations.get(name, [])
+        until = positions[at + 1] if at + 1 < len(positions) else self.end
+        for position in altered[bisect_right(altered, found) : bisect_left(altered, until)]:
+            self._keep(position, horizon)
+        return True
 
     def _keep(self, position: int, horizon: int) -> bool:
         seen = self._horizons[position]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+
+from grader.judging import GRADING, Grading
 
 if TYPE_CHECKING:  # torch comes with these: nothing heavy is imported by a pytest run that grades nothing
     from grader.assignment import Assignment
@@ -28,20 +29,11 @@ HELP_ASSIGNMENT = "the assignment's folder (default: the one that holds the chec
 HELP_SANDBOX = "auto, bwrap or none: what isolates student code (default: auto)"
 
 
-@dataclass
-class Grading:
-    """What one session judges. `outcomes` fills as checks end."""
-
-    opened: Opened
-    outcomes: list[Outcome] = field(default_factory=list)
-
-
-GRADING = pytest.StashKey[Grading]()
 CLOSE = pytest.StashKey[contextlib.ExitStack]()
 EARNED_WITH = pytest.StashKey[str]()  # a remark on how a check was earned
 
 
-# ---- options ----------------------------------------------------------------------------------------------------------
+# ---- options --------------------------------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sandbox", metavar="TIER", default="auto", help=HELP_SANDBOX)
 
 
-# ---- session ----------------------------------------------------------------------------------------------------------
+# ---- session --------------------------------------------------------------------------------------------------------
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -92,7 +84,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[CLOSE].close()
 
 
-# ---- fixtures ---------------------------------------------------------------------------------------------------------
+# ---- fixtures -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -139,17 +131,17 @@ def experiments(grading: Grading) -> Experiments:
     return experiments_of(grading.opened)
 
 
-# ---- the call ---------------------------------------------------------------------------------------------------------
+# ---- the call -------------------------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """Before: what a criterion needs must be there. After: where a check fails, it may run again upon stand-ins."""
     from grader.errors import Fault
 
     if "grading" not in pyfuncitem.fixturenames:
         return (yield)
-    opened = pyfuncitem.funcargs["grading"].opened
+    opened = cast("Grading", pyfuncitem.funcargs["grading"]).opened
     spec = opened.assignment.config.criteria.get(criterion_of(pyfuncitem))
     if spec is None:
         return (yield)
@@ -191,7 +183,7 @@ def _passes_upon_standins(item: pytest.Function, opened: Opened, names: tuple[st
         opened.oracle.use_standins(())
 
 
-# ---- the verdict ------------------------------------------------------------------------------------------------------
+# ---- the verdict ----------------------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(wrapper=True)

@@ -44,7 +44,7 @@ class Reading:
 
 
 def read_settings(statements: Sequence[Statement], wanted: Sequence[str], class_name: str) -> Reading:
-    """Read all statements in order, and at last the functions that nothing called. Raises RecursionError alone."""
+    """Read all statements in order, and at last the functions that nothing called. Never raises."""
     reader = _Reader(wanted, class_name, statements)
     with contextlib.suppress(_OutOfStepsError):  # what was read until then still counts
         reader.read_all()
@@ -87,7 +87,8 @@ class _Reader:
                 self.note_names(self.module)
                 self.module.lines = []
             self.module.cell, self.module.offset = statement.cell, statement.offset
-            self.run([statement.node])
+            with contextlib.suppress(RecursionError):  # nested deeper than the interpreter goes: that one is lost
+                self.run([statement.node])
         self.note_names(self.module)
         self.module.saves = False  # speaks for what the top level calls, and the rest is called by nobody
         for statement in self.statements:
@@ -95,7 +96,8 @@ class _Reader:
                 continue
             for node in ast.walk(statement.node):
                 if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and id(node) not in self.saving:
-                    self.call_function(Function(node, statement.cell, statement.offset), [], {})
+                    with contextlib.suppress(RecursionError):
+                        self.call_function(Function(node, statement.cell, statement.offset), [], {})
 
     # What was found.
 
@@ -292,6 +294,8 @@ class _Reader:
             if isinstance(called, Function):
                 return self.call_function(called, positional, named)
             if isinstance(called, Class):
+                if _is_network(called.node):
+                    return UNKNOWN  # trying out a layer on its own is no setting
                 return self.construct(node, called, positional, named)
         result = call(name, positional, named)
         if isinstance(result, (dict, Object)):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 
-class Verdict(str, enum.Enum):
+class Verdict(enum.StrEnum):
     """How a check, or a criterion, came out."""
 
     PASSED = "passed"
@@ -31,7 +31,7 @@ class Verdict(str, enum.Enum):
         return Blame.STUDENT
 
 
-class Blame(str, enum.Enum):
+class Blame(enum.StrEnum):
     """Whose doing a verdict is. A fault of the grader never lowers a mark: it needs a person."""
 
     STUDENT = "student"
@@ -40,10 +40,10 @@ class Blame(str, enum.Enum):
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every record."""
+    """Base of every record. Subclasses say frozen=True once more, for type checkers."""
 
 
-class CheckResult(Frozen):
+class CheckResult(Frozen, frozen=True):
     """One check: its title is the docstring of the check, its message is what the student reads."""
 
     id: str
@@ -57,7 +57,7 @@ class CheckResult(Frozen):
     seconds: float = 0.0
 
 
-class CriterionResult(Frozen):
+class CriterionResult(Frozen, frozen=True):
     """One line of the rubric. `proposed` points wait for a person to confirm or change them."""
 
     id: str
@@ -70,7 +70,7 @@ class CriterionResult(Frozen):
     checks: tuple[CheckResult, ...] = ()
 
 
-class CheckpointResult(Frozen):
+class CheckpointResult(Frozen, frozen=True):
     """What the weights were found to be. `settings` are the constructor's arguments that fitted."""
 
     accuracy: float | None = None
@@ -81,7 +81,7 @@ class CheckpointResult(Frozen):
     seconds: float = 0.0
 
 
-class Flag(Frozen):
+class Flag(Frozen, frozen=True):
     """A fact without points, for a person to look at."""
 
     id: str
@@ -89,7 +89,7 @@ class Flag(Frozen):
     evidence: dict[str, Any] = {}
 
 
-class Diagnosis(Frozen):
+class Diagnosis(Frozen, frozen=True):
     """A named mistake, the criterion that it cost."""
 
     id: str
@@ -97,7 +97,7 @@ class Diagnosis(Frozen):
     criterion: str
 
 
-class SubmissionInfo(Frozen):
+class SubmissionInfo(Frozen, frozen=True):
     """What was handed in, as it was found."""
 
     student_id: str
@@ -107,7 +107,7 @@ class SubmissionInfo(Frozen):
     ignored: tuple[str, ...] = ()
 
 
-class Record(Frozen):
+class Record(Frozen, frozen=True):
     """A graded submission, whole. Every report is a pure function of it."""
 
     submission: SubmissionInfo

@@ -8,7 +8,7 @@ from grader.errors import AssignmentError
 from grader.records import Blame, CheckResult, CriterionResult, Frozen, Verdict
 
 
-class CriterionSpec(Frozen):
+class CriterionSpec(Frozen, frozen=True):
     """A line of the rubric. The checks stand in checks/test_<criterion>.py as test_<check>; values are points."""
 
     title: str
@@ -20,7 +20,7 @@ class CriterionSpec(Frozen):
     slow: bool = False  # left out by --no-accuracy
 
 
-class Outcome(Frozen):
+class Outcome(Frozen, frozen=True):
     """How one check came out. `share` is the part of its points that was earned."""
 
     criterion: str

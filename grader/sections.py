@@ -19,7 +19,7 @@ _ITEM = re.compile(
     r"(?:\*\*|__)?\s?[.):](?!\d)(.*)",
     re.IGNORECASE,
 )
-_PLACEHOLDER = re.compile(r"[\s.…_\-—–*`>|~]*|.*\b(?:TODO|TBD|FIXME)\b.*|<!--.*|.*-->", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"[\s.…_\-—–*`>|~]*|.*\b(?:TODO|TBD|FIXME|FILL.?IN)\b.*|<!--.*|.*-->", re.IGNORECASE)
 _LEAST_LETTERS = 20  # of an analysis; shorter is a stub
 _MAX_LINE = 500
 
@@ -35,8 +35,9 @@ class Section:
     text: str
 
     @property
-    def is_about_an_experiment(self) -> bool:
-        return not self.heading or self.number is not None or bool(_KEYWORD.search(self.heading))
+    def is_about_experiments(self) -> bool:
+        """Whatever its number: `6. Training` is not."""
+        return not self.heading or bool(_KEYWORD.search(self.heading))
 
     @property
     def is_filled(self) -> bool:

@@ -39,10 +39,7 @@ class _Evidence:
 
 def candidates(notebook: Notebook, wanted: Sequence[str], class_name: str) -> list[Candidate]:
     """Settings named in `wanted` with which `class_name` may have been built, best evidence first. Never raises."""
-    try:
-        reading = read_settings(code(notebook).statements, wanted, class_name)
-    except RecursionError:  # code nested deeper than the interpreter goes; comments and tables still speak
-        reading = Reading()
+    reading = read_settings(code(notebook).statements, wanted, class_name)
     evidence = [*_from_code(reading, class_name), *_from_text(notebook, wanted)]
     evidence = [e for e in evidence if e.values]
     evidence.sort(key=lambda e: (e.kind, -e.cell, -e.line))

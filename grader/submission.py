@@ -16,7 +16,7 @@ from grader.assignment import Assignment
 from grader.checking.oracle import Oracle
 from grader.checking.student import Student
 from grader.checkpoint import TrainedModel
-from grader.errors import AssignmentError, Missing, NotebookError
+from grader.errors import Missing, NotebookError
 from grader.experiments import Experiments, find_experiments
 from grader.intake import IntakeLimits, Role, Submission, read_submission
 from grader.notebook import Notebook, read_notebook
@@ -37,6 +37,7 @@ class Hidden:
 
     solutions: dict[str, Notebook]
     untouched: dict[str, str | None]
+    stubs: dict[str, Notebook]
 
 
 @lru_cache(maxsize=4)
@@ -47,19 +48,16 @@ def hidden_part(assignment: Assignment) -> Hidden:
     for role, spec in assignment.config.files.items():
         if not spec.master:
             continue
-        path = assignment.master(role)
-        try:
-            master = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-        except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
-            raise AssignmentError(f"the master {path} cannot be read: {error}") from None
-        for made, into in ((template.solved(master), solutions), (template.stubbed(master), stubs)):
+        master = template.read_master(assignment.master(role))
+        name = spec.master
+        for made, into in ((template.solved(master, name), solutions), (template.stubbed(master, name), stubs)):
             into[role] = read_notebook(spec.master, nbformat.writes(made).encode())  # type: ignore[no-untyped-call]
     untouched = {
         name: definition_fingerprint(stubs[spec.file], name)
         for name, spec in assignment.config.classes.items()
         if spec.file in stubs
     }
-    return Hidden(solutions, untouched)
+    return Hidden(solutions, untouched, stubs)
 
 
 @dataclass(frozen=True)
@@ -120,9 +118,11 @@ def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerL
 def experiments_of(opened: Opened) -> Experiments:
     """The experiments that the notebook tells of. Raises Missing if there is no such notebook."""
     config = opened.assignment.config
-    assert config.experiments is not None and config.checkpoint is not None
+    assert config.experiments is not None
+    assert config.checkpoint is not None
     notebook = opened.notebooks.get(config.experiments.notebook)
     if not isinstance(notebook, Notebook):
         title = config.files[config.experiments.notebook].title
         raise Missing(f"{title} was not handed in" if notebook is None else f"{title} cannot be read: {notebook}")
-    return find_experiments(notebook, config.checkpoint.settings)
+    stub = hidden_part(opened.assignment).stubs.get(config.experiments.notebook)
+    return find_experiments(notebook, config.checkpoint.settings, stub)

@@ -19,6 +19,7 @@ in the solved notebook only.
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import tempfile
@@ -104,10 +105,14 @@ def stale(assignment_dir: Path, dest: Path) -> list[str]:
 
 
 def read_master(path: Path) -> NotebookNode:
-    """A master as nbformat 4. Raises AssignmentError when it is not a valid notebook."""
+    """A master, which must be in nbformat 4. Raises AssignmentError when it is not, or is not valid."""
     try:
-        notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
-        nbformat.validate(notebook)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if not isinstance(content, dict) or content.get("nbformat") != 4:
+            raise ValueError("it is not in nbformat 4")  # an older one would be converted, and lose its cell ids
+        nbformat.validate(content)
+        notebook: NotebookNode = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise AssignmentError(f"{path.name} is not a valid notebook: {error}") from error
     return notebook

@@ -49,7 +49,7 @@ def mend() -> None:
 
     if not needed():
         return
-    _library = torch.library.Library("torchvision", "DEF")
+    _library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for schema in SCHEMAS:
         _library.define(schema)
 

@@ -19,7 +19,7 @@ MAX_HOPS = 8
 AUGMENTATIONS = frozenset({"RandomHorizontalFlip", "RandomRotation", "RandomCrop", "RandomErasing", "RandomAffine"})
 
 
-class Affine(Frozen):
+class Affine(Frozen, frozen=True):
     """(x - mean) / std on images in [0, 1]: what ToTensor, with or without Normalize, comes to."""
 
     mean: float = 0.0
@@ -46,10 +46,10 @@ def transform_of(notebook: Notebook, dataset_call: str) -> Affine | Program:
                 best = (is_test, position), transform, scope, statement.cell
     if best is None:
         return Affine()
-    _, expression, scope, cell = best
-    bindings = {**_assignments([s.node for s in code(notebook).statements]), **scope}
+    _, expression, local, cell = best
+    bindings = {**_assignments([s.node for s in code(notebook).statements]), **local}
     simple = _affine(expression, bindings, MAX_HOPS)
-    return simple if simple is not None else _program(notebook, expression, scope, cell)
+    return simple if simple is not None else _program(notebook, expression, local, cell)
 
 
 def _calls(node: ast.stmt, name: str) -> Iterator[tuple[dict[str, ast.expr], ast.Call]]:

@@ -44,14 +44,14 @@ DTYPES = {
 _ALLOWED = frozenset(DTYPES.values())
 
 
-class Caps(Frozen):
+class Caps(Frozen, frozen=True):
     """How large a frame may be, in bytes."""
 
     header: int = 1 << 20
     payload: int = 64 << 20
 
 
-class WorkerLimits(Frozen):
+class WorkerLimits(Frozen, frozen=True):
     """What one worker may use. Handed to the warm process when it starts.
 
     memory_mb counts from the size that a process has after importing torch. cpu_seconds is the sum over threads.
@@ -67,7 +67,7 @@ class WorkerLimits(Frozen):
     namespaces: bool = True
 
 
-class Source(Frozen):
+class Source(Frozen, frozen=True):
     """One statement to execute: compiled under `filename` so that line 1 is the cell's first line."""
 
     text: str
@@ -79,18 +79,18 @@ class Source(Frozen):
 # ---- requests -------------------------------------------------------------------------------------------------------
 
 
-class Request(Frozen, tag_field="op"):
+class Request(Frozen, frozen=True, tag_field="op"):
     """Base of what the trusted side may ask."""
 
 
-class LoadProgram(Request, tag="load_program"):
+class LoadProgram(Request, frozen=True, tag="load_program"):
     """Execute the sources in order in a fresh namespace called `program`."""
 
     program: str
     sources: tuple[Source, ...]
 
 
-class Make(Request, tag="make"):
+class Make(Request, frozen=True, tag="make"):
     """Build `name(*args, **kwargs)` from a program, seeded; the answer is a `Made`."""
 
     program: str
@@ -100,7 +100,7 @@ class Make(Request, tag="make"):
     seed: int = 0
 
 
-class Call(Request, tag="call"):
+class Call(Request, frozen=True, tag="call"):
     """Call a method of a made object, or of the submodule at `path`; the answer holds plain values and tensors.
 
     One thread serves tiny layers best, above all where other work shares the cores; the held-out images take more.
@@ -116,7 +116,7 @@ class Call(Request, tag="call"):
     threads: int = 1
 
 
-class CallFunction(Request, tag="call_function"):
+class CallFunction(Request, frozen=True, tag="call_function"):
     """Call a plain function of a program."""
 
     program: str
@@ -126,39 +126,39 @@ class CallFunction(Request, tag="call_function"):
     seed: int | None = None
 
 
-class GetState(Request, tag="get_state"):
+class GetState(Request, frozen=True, tag="get_state"):
     """All parameters and buffers of a made object, by name."""
 
     handle: int
 
 
-class SetState(Request, tag="set_state"):
+class SetState(Request, frozen=True, tag="set_state"):
     """Overwrite the named parameters and buffers."""
 
     handle: int
     tensors: dict[str, Any]
 
 
-class Forget(Request, tag="forget"):
+class Forget(Request, frozen=True, tag="forget"):
     """Drop a made object."""
 
     handle: int
 
 
-class LoadCheckpoint(Request, tag="load_checkpoint"):
+class LoadCheckpoint(Request, frozen=True, tag="load_checkpoint"):
     """Read a `.pth` (payload tensor `data`, uint8) with weights_only=True; answer with a `Checkpoint`."""
 
     data: Any
     max_tensors: int = MAX_TENSORS
 
 
-class LoadWeights(Request, tag="load_weights"):
+class LoadWeights(Request, frozen=True, tag="load_weights"):
     """Load the checkpoint strictly into a made object, under the names that the checkpoint was read with."""
 
     handle: int
 
 
-class Transform(Request, tag="transform"):
+class Transform(Request, frozen=True, tag="transform"):
     """Apply a program's torchvision transform to uint8 images (N, H, W); the answer is the stacked float tensor."""
 
     program: str
@@ -167,22 +167,13 @@ class Transform(Request, tag="transform"):
 
 
 AnyRequest = (
-    LoadProgram
-    | Make
-    | Call
-    | CallFunction
-    | GetState
-    | SetState
-    | Forget
-    | LoadCheckpoint
-    | LoadWeights
-    | Transform
+    LoadProgram | Make | Call | CallFunction | GetState | SetState | Forget | LoadCheckpoint | LoadWeights | Transform
 )
 
 # ---- replies --------------------------------------------------------------------------------------------------------
 
 
-class Frame(Frozen):
+class Frame(Frozen, frozen=True):
     """One line of a traceback that lies in the student's own notebook."""
 
     filename: str
@@ -190,7 +181,7 @@ class Frame(Frozen):
     function: str
 
 
-class ModuleInfo(Frozen):
+class ModuleInfo(Frozen, frozen=True):
     """One submodule: its path, its class and that class's bases, and the plain numbers among its attributes."""
 
     path: str
@@ -199,7 +190,7 @@ class ModuleInfo(Frozen):
     numbers: dict[str, int | float | bool] = {}
 
 
-class TensorInfo(Frozen):
+class TensorInfo(Frozen, frozen=True):
     """A parameter or buffer."""
 
     name: str
@@ -209,23 +200,23 @@ class TensorInfo(Frozen):
     learnable: bool
 
 
-class Reply(Frozen, tag_field="is"):
+class Reply(Frozen, frozen=True, tag_field="is"):
     """Base of what a worker may answer."""
 
 
-class Value(Reply, tag="value"):
+class Value(Reply, frozen=True, tag="value"):
     """Plain data: None, bool, int, float, str, lists, dicts with text keys, tensors."""
 
     value: Any = None
 
 
-class Loaded(Reply, tag="loaded"):
+class Loaded(Reply, frozen=True, tag="loaded"):
     """A program was executed; statements that raised are listed, what they should have bound is missing."""
 
     failures: tuple[Failure, ...]
 
 
-class Failure(Frozen):
+class Failure(Frozen, frozen=True):
     """A top-level statement of the student's that raised."""
 
     names: tuple[str, ...]
@@ -234,7 +225,7 @@ class Failure(Frozen):
     frames: tuple[Frame, ...]
 
 
-class Made(Reply, tag="made"):
+class Made(Reply, frozen=True, tag="made"):
     """What was built."""
 
     handle: int
@@ -242,14 +233,14 @@ class Made(Reply, tag="made"):
     tensors: tuple[TensorInfo, ...]
 
 
-class Checkpoint(Reply, tag="checkpoint"):
+class Checkpoint(Reply, frozen=True, tag="checkpoint"):
     """What a `.pth` holds, after known wrappings (a dict around the weights, a `module.` prefix) were taken off."""
 
     tensors: tuple[TensorInfo, ...]
     notes: tuple[str, ...] = ()
 
 
-class RaisedReply(Reply, tag="raised"):
+class RaisedReply(Reply, frozen=True, tag="raised"):
     """The student's code raised."""
 
     kind: str
@@ -258,7 +249,7 @@ class RaisedReply(Reply, tag="raised"):
     memory: bool = False
 
 
-class NotFound(Reply, tag="not_found"):
+class NotFound(Reply, frozen=True, tag="not_found"):
     """The program has no such name, or the object no such method."""
 
     name: str
@@ -294,7 +285,9 @@ def encode(message: Request | Reply) -> bytes:
     header = msgspec.msgpack.encode(message, enc_hook=hook)
     payload = b""
     if tensors:
-        plain = {str(i): t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for i, t in enumerate(tensors)}
+        plain = {
+            str(i): t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for i, t in enumerate(tensors)
+        }
         payload = safetensors.torch.save(plain)
     return PREFIX.pack(MAGIC, len(header), len(payload)) + header + payload
 

@@ -6,11 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from grader.assignment import Assignment, load_assignment
 from grader.errors import AssignmentError
-
-from conftest import ROOT
 
 TEXT = (ROOT / "reference/assignment.toml").read_text(encoding="utf-8")
 

@@ -139,6 +139,11 @@ def test_settings_that_differ_in_the_learning_rate_alone_are_two() -> None:
     assert [(e.settings["lr"], e.accuracy) for e in found] == [(0.001, 88.0), (0.0001, 91.0)]
 
 
+def test_a_row_that_says_less_than_another_is_still_a_row() -> None:
+    table = "| patch_size | depth | lr | acc |\n|--|--|--|--|\n| 4 | 6 | | 88 |\n| 4 | 6 | 1e-4 | 91 |\n"
+    assert counts(markdown(table)) == (2, 2, 0)
+
+
 def test_the_test_accuracy_is_taken_where_a_table_has_several() -> None:
     table = "| depth | patch_size | train acc | test acc |\n|--|--|--|--|\n| 6 | 4 | 99.1 | 90.2 |\n"
     assert find(markdown(table)).found[0].accuracy == 90.2
@@ -161,6 +166,21 @@ def test_a_table_may_hold_one_setting_a_column() -> None:
         ({"patch_size": 4, "depth": 6}, 90.0),
         ({"patch_size": 7, "depth": 2}, 85.0),
     ]
+
+
+def test_a_table_that_a_program_printed_counts_like_one_that_was_written() -> None:
+    assert counts(run("run_experiments()", HEADER + ROWS), markdown(analyses("### Setting {}"))) == (5, 5, 5)
+    assert counts(run("run_experiments()", HEADER + ROWS), markdown(HEADER + ROWS)) == (5, 5, 0)
+    assert find(run("", HEADER + ROWS)).found[0].source == "row 1 of the table in the output of cell 1"
+
+
+def test_prose_under_a_numbered_heading_about_something_else_is_no_analysis() -> None:
+    assert counts(markdown(HEADER + ROWS), markdown(f"## 6. Training\n{WHY}\n## Conclusion\n{WHY}")) == (5, 5, 0)
+
+
+def test_trying_out_a_layer_is_no_experiment() -> None:
+    layer = "class B(nn.Module):\n    def __init__(self, patch_size, depth, num_heads): pass"
+    assert counts(run(f"{layer}\nB(4, 2, 2)\nB(4, 4, 4)", "torch.Size([1])")) == (0, 0, 0)
 
 
 def test_a_table_about_something_else_is_no_experiment() -> None:
@@ -221,8 +241,26 @@ def test_what_is_no_percentage_is_no_accuracy(accuracy: str) -> None:
     assert only.accuracy is None
 
 
-parts = st.sampled_from("| --- \n depth patch_size = 4 acc % # 1. ** analysis 분석 가 : ``` [ \t".split(" ") + [" "])
-texts = st.lists(parts, max_size=40).map("".join) | st.text(max_size=60)
+fragments = [
+    "|",
+    "---",
+    "\n",
+    " ",
+    "depth",
+    "patch_size",
+    "=",
+    "4",
+    "acc",
+    "%",
+    "#",
+    "1.",
+    "**",
+    "분석",
+    ":",
+    "[",
+    "\t",
+]
+texts = st.lists(st.sampled_from(fragments), max_size=40).map("".join) | st.text(max_size=60)
 
 
 @settings(deadline=None)

@@ -538,6 +538,11 @@ class TestBombs:
                 tar.addfile(info)
             refusal(tmp_path / "1.tar")
 
+    @pytest.mark.parametrize("file_format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+    def test_of_an_extended_header_are_not_loaded(self, tmp_path: Path, file_format: int) -> None:
+        data = tar_bytes({"한" * MIB: b"", **USUAL}, "w:gz", file_format)
+        assert "a header of 3145" in refusal(write(tmp_path / "1.tgz", data))
+
     def test_of_extended_headers_within_each_other(self, tmp_path: Path) -> None:
         record = b"8 a=bcd\n"
         header = tarfile.TarInfo("x")

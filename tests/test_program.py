@@ -140,6 +140,22 @@ def test_what_a_helper_needs_when_it_is_called_at_definition_time_is_the_binding
     assert run(program)["A"] == 1
 
 
+def test_what_a_base_class_reads_when_its_methods_are_called_is_the_last_binding() -> None:
+    program = slice_program(
+        notebook("n = 1\nclass Base:\n    def f(self): return n", "class A(Base): pass", "n = 2"), ["A"]
+    )
+    assert run(program)["A"]().f() == 2
+
+
+def test_a_function_inside_a_block_reads_the_last_binding_too() -> None:
+    program = slice_program(notebook("if True:\n    X = 1\n    def A(): return X", "X = 2"), ["A"])
+    assert run(program)["A"]() == 2
+
+
+def test_a_walrus_in_a_comprehension_binds_outside_of_it() -> None:
+    assert run(slice_program(notebook("squares = [last := v * v for v in (1, 2)]", "A = last"), ["A"]))["A"] == 4
+
+
 @pytest.mark.parametrize(
     ("cells", "value"),
     [
@@ -334,6 +350,12 @@ def test_a_broken_draft_above_a_good_definition_is_no_problem_and_one_below_is()
     assert (len(program.entries), len(program.problems), program.missing) == (1, 1, ())
 
 
+def test_a_decorator_stays_with_its_definition_beside_broken_code() -> None:
+    assert kept("A", "class B(:\n    pass\n@staticmethod\n@classmethod\ndef A(): pass") == [
+        "@staticmethod\n@classmethod\ndef A(): pass"
+    ]
+
+
 def test_magics_in_a_cell_with_a_broken_class_do_not_hide_the_good_one() -> None:
     program = slice_program(notebook("!echo it's (\nclass B(:\n    pass\n%cd x\nclass A:\n    !ls\n    x = 1"), ["A"])
     assert run(program)["A"].x == 1
@@ -358,6 +380,12 @@ def test_a_wanted_name_that_no_cell_defines_is_missing() -> None:
 )
 def test_a_cell_made_to_break_parsers_costs_itself_alone(bomb: str) -> None:
     assert sources(slice_program(notebook(bomb, "A = 1"), ["A"])) == ["A = 1"]
+
+
+@pytest.mark.timeout(60)
+def test_ten_thousand_branches_are_followed_to_the_first_binding() -> None:
+    program = slice_program(notebook("A = 1\n" + "if A: A = 2\n" * 10_000), ["A"])
+    assert len(program.entries) == 10_001
 
 
 # Stand-ins.

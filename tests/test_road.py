@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import PART1, PART2, ROOT, HandIn, criterion, lost
 
 from grader.assignment import Assignment
 from grader.pipeline import grade
 from grader.records import Blame, Record, Verdict
 from grader.sandbox.process import WarmProcess
-
-from conftest import PART1, PART2, ROOT, HandIn, criterion, lost
 
 Graded = Callable[..., Record]
 
@@ -30,14 +29,13 @@ def test_the_reference_earns_every_point_and_clears_the_bar_with_room(hand_in: H
     assert lost(record) == {}
     assert record.score == record.max_score == 100
     assert record.checkpoint.total == 10_000
-    assert record.checkpoint.correct is not None and record.checkpoint.correct >= 9_050
+    assert record.checkpoint.correct is not None
+    assert record.checkpoint.correct >= 9_050
     assert record.checkpoint.settings["num_heads"] == 6
     assert [c.id for c in record.criteria if c.proposed] == ["experiments"]
 
 
-def test_the_untouched_template_scores_zero_and_nothing_is_broken(
-    assignment: Assignment, sandbox: WarmProcess
-) -> None:
+def test_the_untouched_template_scores_zero_and_nothing_is_broken(assignment: Assignment, sandbox: WarmProcess) -> None:
     record = grade(ROOT / "student_template", assignment, sandbox)
     assert record.score == 0
     assert {c.verdict for c in record.criteria} <= {Verdict.MISSING, Verdict.FAILED}
@@ -70,9 +68,7 @@ def test_weights_saved_on_a_gpu_load_like_any(hand_in: HandIn, graded: Graded, t
     assert lost(graded(hand_in)) == {}
 
 
-def test_a_wrong_scale_costs_attention_its_points_and_leaves_the_layers_theirs(
-    hand_in: HandIn, graded: Graded
-) -> None:
+def test_a_wrong_scale_costs_attention_its_points_and_leaves_the_layers_theirs(hand_in: HandIn, graded: Graded) -> None:
     record = graded(hand_in.edit(SCALE, "math.sqrt(self.dim)"))
     assert set(lost(record)) == {"attention"}
     checks = {check.id: check for check in criterion(record, "attention").checks}
@@ -143,4 +139,5 @@ def test_one_record_has_the_keys_that_others_rely_on(hand_in: HandIn, tmp_path: 
     keys = {"id", "title", "verdict", "blame", "message", "evidence"}
     assert all(keys <= check.keys() for criterion in record["criteria"] for check in criterion["checks"])
     assert {"accuracy", "correct", "total", "settings"} <= record["checkpoint"].keys()
-    assert "Positional encoding" in done.stdout and "\x1b" not in done.stdout
+    assert "Positional encoding" in done.stdout
+    assert "\x1b" not in done.stdout

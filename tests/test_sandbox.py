@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from grader import wire
 from grader.assignment import Assignment
@@ -16,8 +17,6 @@ from grader.errors import SandboxError, UsageError
 from grader.sandbox import Worker
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
-
-from conftest import ROOT
 
 LIMITS = wire.WorkerLimits(memory_mb=512, cpu_seconds=60, threads=1)
 Run = Callable[..., object]
@@ -46,7 +45,8 @@ def test_neither_the_repository_nor_home_nor_labels_can_be_seen(worker: Worker) 
     code = f"""
 import os
 def answer():
-    places = [{str(ROOT)!r}, {str(ROOT / "reference")!r}, "/home", "/var", "/etc/passwd", "/usr/share/datasets/fashion-mnist"]
+    places = [{str(ROOT / "grade.py")!r}, {str(ROOT / "reference")!r}, {str(ROOT / "grader")!r}, "/etc/passwd", "/var"]
+    places += ["/usr/share/datasets/fashion-mnist"]
     return [p for p in places if os.path.exists(p)]
 """
     assert run(worker, code) == []
@@ -95,7 +95,8 @@ def write(path, size=1):
     except OSError:
         return "refused"
 def answer():
-    return [write(p) for p in ("/usr/x", "/x", "/run/grader/grader/wire.py", "/dev/x")] + [write("/tmp/a"), write("/tmp/b", 200)]
+    closed = ["/usr/x", "/x", "/run/grader/grader/wire.py", "/dev/x"]
+    return [write(path) for path in closed] + [write("/tmp/a"), write("/tmp/b", 200)]
 """
     assert run(worker, code) == ["refused"] * 4 + ["written", "refused"]
 
@@ -133,7 +134,9 @@ def answer():
 
 def test_a_killed_worker_takes_its_children_with_it(sandbox: WarmProcess, tmp_path: Path) -> None:
     worker = sandbox.start()
-    run(worker, "import os, time\ndef answer():\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(600)\n")
+    run(
+        worker, "import os, time\ndef answer():\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(600)\n"
+    )
     before = _descendants(sandbox)
     worker.kill()
     deadline = time.monotonic() + 5

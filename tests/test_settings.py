@@ -62,7 +62,8 @@ def indented(text: str) -> str:
         "ViT(patch_size=c['p'], embed_dim=c.get('e'), depth=c.get('d', 6), num_heads=8, mlp_ratio=2.)",
         "args = SimpleNamespace(e=64, d=6)\n"
         "ViT(patch_size=4, embed_dim=args.e, depth=args.d, num_heads=8, mlp_ratio=2.)",
-        "p = argparse.ArgumentParser()\np.add_argument('-n', '--num-heads', type=int, default=8)\nargs = p.parse_args([])\n"
+        "p = argparse.ArgumentParser()\np.add_argument('-n', '--num-heads', type=int, default=8)\n"
+        "args = p.parse_args([])\n"
         "ViT(28, 4, 1, 10, 64, 6, args.num_heads, 2.0)",
         "class Config:\n    heads = 8\n    dim = 64\nViT(28, 4, 1, 10, Config.dim, 6, Config().heads, 2.0)",
         "@dataclass\nclass Config:\n    dim: int = 32\n    heads: int = 8\n"
@@ -138,6 +139,16 @@ def test_the_call_that_was_saved_outranks_a_later_try_out() -> None:
     assert best(MODEL, saved, "print(ViT(num_heads=2))")["num_heads"] == 8
 
 
+def test_a_model_that_a_saving_function_has_built_elsewhere_counts_as_saved() -> None:
+    build = "def build():\n    return ViT(num_heads=8)\ndef Train():\n    m = build()\n    torch.save(m)\nTrain()"
+    assert best(MODEL, build, "print(ViT(num_heads=2))")["num_heads"] == 8
+
+
+def test_a_function_that_nothing_calls_is_not_what_the_top_level_saves() -> None:
+    saved = "m = ViT(num_heads=8)\ntorch.save(m.state_dict(), 'v.pth')"
+    assert best(MODEL, saved, "def unused():\n    ViT(num_heads=2)")["num_heads"] == 8
+
+
 def test_within_a_kind_of_evidence_the_later_cell_comes_first_and_ranks_count_up() -> None:
     several = found(MODEL, "ViT(num_heads=2)", "ViT(num_heads=4)")
     assert [c.values["num_heads"] for c in several if c.source.startswith("ViT(")] == [4, 2]
@@ -188,6 +199,10 @@ def test_a_markdown_table_is_read_in_either_direction(table: str) -> None:
     assert best("<md>\n# Results\n\n" + table) == FIVE
 
 
+def test_code_nested_too_deeply_costs_itself_alone() -> None:
+    assert best(MODEL, "x = 1" + " + 1" * 600, "ViT(num_heads=8)", "x = 1" + " + 1" * 600)["num_heads"] == 8
+
+
 def test_an_unfilled_table_is_no_evidence() -> None:
     assert found("<md>\n| patch_size | depth |\n|---|---|\n| ... | — |\n| | TODO |") == []
 
@@ -196,6 +211,11 @@ def test_the_source_tells_people_where_to_look() -> None:
     cells = [MODEL, f"# train\ndef Train():\n{indented(LOCALS)}\n    torch.save(1)", "\nmodel = ViT(\n    num_heads=3)"]
     sources = {c.source for c in found(*cells)}
     assert {"ViT(…) in cell 3, lines 2 to 3", "Train() in cell 2, lines 3 to 7"} <= sources
+
+
+def test_a_method_is_shown_in_the_cell_that_holds_it_and_not_where_it_is_called() -> None:
+    trainer = "\n\nclass Trainer:\n    def build(self):\n        return ViT(num_heads=3)"
+    assert found(MODEL, trainer, "x = 1\nTrainer().build()")[0].source == "ViT(…) in build(), cell 2, line 5"
 
 
 def test_equal_settings_are_given_once_with_their_best_rank() -> None:
@@ -221,6 +241,7 @@ def test_equal_settings_are_given_once_with_their_best_rank() -> None:
         + "f()",
         "d = {}\nd['a'] = d\nViT(**d)\nx = {**d, **d}\nd |= 3\nlambda: ViT()\n(yield)",
         "a, *b = c\na.b.c[d] = 3\ndepth: int\ndel depth\nmatch x:\n    case 1: depth = 3",
+        "x = 1" + " + 1" * 900 + "\nx = f(" + "f(" * 80 + ")" * 81 + "\nx = a" + ".b" * 900,
         "depth = True\nnum_heads = 'eight'",
         "x = " + "(" * 90 + "1" + ")" * 90 + "\ny = " + "-" * 900 + "1",
         "class C(C): depth = C\nC(C)(C).depth = C\nC.C = C",
@@ -232,15 +253,32 @@ def test_odd_code_never_raises_and_never_takes_long(odd: str) -> None:
         assert all(type(value) in (int, float) for value in candidate.values.values())
 
 
-parts = st.sampled_from(
-    "depth = ViT( ) num_heads 8 \n for in [ ] { } : ** * , def f( class C return . 'a' # | --- if else lambda".split(
-        " "
-    )
-    + [" ", "    ", "<md>\n", "def f(", "class C", "yield "]
-)
+fragments = [
+    *[
+        "depth",
+        "=",
+        "ViT(",
+        ")",
+        "num_heads",
+        "8",
+        "\n",
+        "    ",
+        "for ",
+        " in ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ":",
+        "**",
+        "*",
+        ",",
+    ],
+    *["def f(", "class C", "return ", "f(", ".", "'a'", "#", "|", "---", "if ", "else", "lambda", "<md>\n", "yield "],
+]
 
 
 @hypothesis_settings(deadline=None, max_examples=200)
-@given(st.lists(st.lists(parts, max_size=25).map("".join), max_size=3))
+@given(st.lists(st.lists(st.sampled_from(fragments), max_size=25).map("".join), max_size=3))
 def test_random_code_never_raises(cells: list[str]) -> None:
     assert [c.rank for c in found(*cells)] == list(range(len(found(*cells))))

@@ -29,8 +29,14 @@ def Train():
         (("x = 1",), SCALED),
         (("test = FashionMNIST('./data', False, ToTensor())",), SCALED),
         ((LOCAL,), CENTRED),
-        (("t = Compose([ToTensor(), Normalize(0.5, 0.25)])", "d = FashionMNIST(root='.', train=False, transform=t)"), CENTRED),
-        (("d = FashionMNIST(train=False, transform=Compose([ToTensor(), Normalize(mean=[0.5], std=[0.25])]))",), CENTRED),
+        (
+            ("t = Compose([ToTensor(), Normalize(0.5, 0.25)])", "d = FashionMNIST(root='.', train=False, transform=t)"),
+            CENTRED,
+        ),
+        (
+            ("d = FashionMNIST(train=False, transform=Compose([ToTensor(), Normalize(mean=[0.5], std=[0.25])]))",),
+            CENTRED,
+        ),
         (("d = FashionMNIST(train=True, transform=Compose([RandomHorizontalFlip(), ToTensor()]))",), SCALED),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -125,7 +126,5 @@ def test_a_closed_connection_is_the_end_of_the_file(pair: Pair) -> None:
 @given(header=st.binary(max_size=200), payload=st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_random_bytes_are_a_message_or_a_wire_error(header: bytes, payload: bytes) -> None:
-    try:
+    with contextlib.suppress(WireError):
         wire.decode(header, payload, wire.AnyReply)
-    except WireError:
-        pass

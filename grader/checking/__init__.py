@@ -1,10 +1,10 @@
 """What a check holds in its hands.
 
-    student.py   the submission behind the wall: proxies that send arguments and get plain tensors back
-    oracle.py    the trusted answer: the reference's own classes, in this process
-    compare.py   equality, decided by our torch on our tensors, with evidence
-    probes.py    properties: what moves what, and what must not
-    roles.py     which of the student's layers plays which part, found by trying
+student.py   the submission behind the wall: proxies that send arguments and get plain tensors back
+oracle.py    the trusted answer: the reference's own classes, in this process
+compare.py   equality, decided by our torch on our tensors, with evidence
+probes.py    properties: what moves what, and what must not
+roles.py     which of the student's layers plays which part, found by trying
 """
 
 from grader.checking.compare import assert_close, assert_shape, assert_tensor, differs, fail

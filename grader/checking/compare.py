@@ -52,7 +52,8 @@ def assert_close(
     nan = int(actual.isnan().sum())
     hint = f"; {nan} of its values are NaN" if nan else ""
     fail(
-        f"{what} is wrong: {int(wrong.sum())} of {wrong.numel()} values differ, at most by {largest:.3g} at index {place}{hint}",
+        f"{what} is wrong: {int(wrong.sum())} of {wrong.numel()} values differ, at most by {largest:.3g} "
+        f"at index {place}{hint}",
         shape=list(actual.shape),
         wrong=int(wrong.sum()),
         of=wrong.numel(),

@@ -11,8 +11,8 @@ import torch
 from grader import wire
 from grader.assignment import Assignment
 from grader.errors import Died, Failed, Fault, Missing, OutOfMemory, Raised, TimedOut, WireError
-from grader.notebook import Notebook
-from grader.program import Program, definition_fingerprint, slice_program
+from grader.notebook import Notebook, Program
+from grader.program import definition_fingerprint, slice_program
 from grader.sandbox import Sandbox, Worker
 
 PATIENCE = 2  # how often a class may hang or kill its worker before the rest of its checks are not tried

@@ -33,7 +33,7 @@ class WarmProcess:
     ) -> None:
         self.tier = tier
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process, closed with it
         arguments = [script, folder, str(theirs.fileno()), msgspec.json.encode(limits).decode()]
         try:
             self._process = subprocess.Popen(

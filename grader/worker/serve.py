@@ -1,7 +1,6 @@
 """Answers requests off the wire, one at a time, until the other side closes."""
 
 from __future__ import annotations
-
 import __future__
 
 import socket

@@ -8,7 +8,8 @@ def test_bar(trained):
     result = trained.accuracy()
     if result.correct < trained.spec.bar * result.total:
         fail(
-            f"{result.correct} of {result.total} test images are right: {result.accuracy:.2%}, below {trained.spec.bar:.2%}",
+            f"{result.correct} of {result.total} test images are right: {result.accuracy:.2%}, "
+            f"below {trained.spec.bar:.2%}",
             accuracy=result.accuracy,
             bar=trained.spec.bar,
             settings=result.settings,

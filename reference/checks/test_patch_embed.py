@@ -21,7 +21,7 @@ def picture(size, batch=2, seed=0):
 
 def moved_by_patch(embed, size):
     """A bool matrix (patches in row-major order, tokens): does replacing the patch move the token?"""
-    image, patch, channels, width = size
+    image, patch, _channels, width = size
     side = image // patch
     x = picture(size, batch=1)
     before = assert_shape(embed(x), (1, side * side, width))
@@ -47,7 +47,9 @@ def test_locality(student):
         moved = moved_by_patch(build(student, size), size)
         for patch, row in enumerate(moved):
             if int(row.sum()) != 1:
-                fail(f"patch {patch} moves {int(row.sum())} tokens", patch=patch, tokens=row.nonzero().flatten().tolist())
+                fail(
+                    f"patch {patch} moves {int(row.sum())} tokens", patch=patch, tokens=row.nonzero().flatten().tolist()
+                )
         if not moved.any(dim=0).all():
             fail("a token depends on no patch at all", tokens=(~moved.any(dim=0)).nonzero().flatten().tolist())
 

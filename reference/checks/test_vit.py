@@ -45,4 +45,6 @@ def test_output(student, oracle):
     theirs, ours = student.VisionTransformer(**SETTINGS), oracle.VisionTransformer(**SETTINGS)
     randomise(theirs)
     answer = theirs(pictures())
-    adopt(theirs, ours, lambda: assert_close(answer, ours(pictures()), "the logits", atol=1e-4), ("PatchEmbed", "Block"))
+    adopt(
+        theirs, ours, lambda: assert_close(answer, ours(pictures()), "the logits", atol=1e-4), ("PatchEmbed", "Block")
+    )

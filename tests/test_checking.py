@@ -1,0 +1,202 @@
+"""Equality, probes and the search for roles, on the trusted side alone: a fake worker answers in this process."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from grader import wire
+from grader.assignment import Assignment
+from grader.checking import adopt, assert_close, assert_shape, assert_tensor, fail, influence, randomise
+from grader.checking.student import ClassProxy, ObjectProxy, Student
+from grader.errors import Died, Failed, Raised, TimedOut, WireError
+from grader.sandbox import Ending
+from grader.worker import objects
+
+
+class FakeWorker:
+    """Answers as a real one would for one module, without a process."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps | None = None) -> wire.AnyReply:
+        if isinstance(request, wire.GetState):
+            return wire.Value(value={name: t.detach() for name, t in objects.named_tensors(self.module).items()})
+        if isinstance(request, wire.SetState):
+            with torch.no_grad():
+                for name, tensor in request.tensors.items():
+                    objects.named_tensors(self.module)[name].copy_(tensor)
+            return wire.Value()
+        assert isinstance(request, wire.Call)
+        return wire.Value(value=self.module(*request.args).detach())
+
+    def kill(self) -> Ending:
+        return Ending(0, 9)
+
+
+class FakeSandbox:
+    tier = "fake"
+
+    def __init__(self, worker: object) -> None:
+        self.worker = worker
+
+    def start(self) -> object:
+        return self.worker
+
+    def close(self) -> None: ...
+
+
+def proxy(module: nn.Module, assignment: Assignment) -> ObjectProxy:
+    student = Student(FakeSandbox(FakeWorker(module)), assignment, {}, {})  # type: ignore[arg-type]
+    student._live()
+    modules, tensors = objects.describe(module)
+    return ObjectProxy(student, "EncoderLayer", wire.Made(handle=1, modules=modules, tensors=tensors))
+
+
+# ---- equality -------------------------------------------------------------------------------------------------------
+
+
+def test_equal_within_noise_passes_and_a_mistake_carries_its_evidence() -> None:
+    expected = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert_close(expected + 1e-6, expected)
+    wrong = expected.clone()
+    wrong[1, 0] += 0.5
+    with pytest.raises(Failed) as failed:
+        assert_close(wrong, expected, "the sum")
+    assert "the sum is wrong: 1 of 4 values differ" in failed.value.message
+    assert failed.value.evidence["at"] == [1, 0]
+    assert failed.value.evidence["largest_difference"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("value", [None, [torch.ones(1)], 3.0, {"a": 1}])
+def test_what_is_no_tensor_is_named(value: object) -> None:
+    with pytest.raises(Failed, match="must be a tensor"):
+        assert_tensor(value)
+
+
+def test_nan_is_not_equal_and_is_counted() -> None:
+    with pytest.raises(Failed, match="1 of its values are NaN"):
+        assert_close(torch.tensor([float("nan"), 1.0]), torch.tensor([1.0, 1.0]))
+
+
+def test_another_shape_says_both() -> None:
+    with pytest.raises(Failed, match=r"has shape \(2, 3\), expected \(3, 2\)"):
+        assert_shape(torch.ones(2, 3), (3, 2))
+
+
+def test_a_share_of_a_failed_check_can_be_earned() -> None:
+    with pytest.raises(Failed) as failed:
+        fail("three of five", share=0.6)
+    assert failed.value.share == 0.6
+
+
+# ---- probes ---------------------------------------------------------------------------------------------------------
+
+
+def test_influence_shows_which_input_moves_which_output() -> None:
+    x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(influence(lambda t: t.cumsum(dim=1), x), torch.ones(4, 4, dtype=torch.bool).triu())
+    assert torch.equal(influence(lambda t: t.flip(1), x), torch.eye(4, dtype=torch.bool).flip(1))
+
+
+# ---- roles ----------------------------------------------------------------------------------------------------------
+
+
+class Two(nn.Module):
+    """Two norms around a layer; the names say nothing about which comes first."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__()
+        self.order = (first, second)
+        for name in sorted(self.order):
+            setattr(self, name, nn.LayerNorm(4))
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = (getattr(self, name) for name in self.order)
+        return second(self.linear(first(x)))  # type: ignore[no-any-return]
+
+
+def test_roles_are_found_by_trying_whatever_the_names_are(assignment: Assignment) -> None:
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    theirs, ours = proxy(Two("zulu", "alpha"), assignment), Two("norm1", "norm2")
+    randomise(theirs)
+    adopt(theirs, ours, lambda: assert_close(theirs(x), ours(x).detach()))
+    assert_close(ours(x).detach(), theirs(x))
+
+
+def test_equal_names_are_not_trusted_when_they_mislead(assignment: Assignment) -> None:
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    theirs, ours = proxy(Two("norm2", "norm1"), assignment), Two("norm1", "norm2")
+    randomise(theirs)
+    adopt(theirs, ours, lambda: assert_close(theirs(x), ours(x).detach()))
+
+
+def test_no_pairing_makes_a_wrong_layer_right(assignment: Assignment) -> None:
+    class Wrong(Two):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + x
+
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    theirs, ours = proxy(Wrong("a", "b"), assignment), Two("norm1", "norm2")
+    randomise(theirs)
+    with pytest.raises(Failed, match="is wrong"):
+        adopt(theirs, ours, lambda: assert_close(theirs(x), ours(x).detach()))
+
+
+def test_a_layer_that_is_not_there_is_counted(assignment: Assignment) -> None:
+    theirs = proxy(nn.Sequential(nn.Linear(4, 4)), assignment)
+    with pytest.raises(Failed, match="found 0"):
+        adopt(theirs, Two("norm1", "norm2"), lambda: None)
+
+
+# ---- a worker that misbehaves ---------------------------------------------------------------------------------------
+
+
+class Misbehaving:
+    def __init__(self, error: BaseException | wire.AnyReply) -> None:
+        self.error = error
+        self.asked = 0
+
+    def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps | None = None) -> wire.AnyReply:
+        self.asked += 1
+        if isinstance(self.error, BaseException):
+            raise self.error
+        return self.error
+
+    def kill(self) -> Ending:
+        return Ending(3, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "words"),
+    [
+        (TimeoutError(), TimedOut, "no answer within"),
+        (EOFError(), Died, "exit code 3"),
+        (WireError("a frame claims too much"), Died, "a frame claims too much"),
+        (wire.Value(value=1), Died, "out of turn"),
+        (wire.RaisedReply(kind="KeyError", message="'x'", frames=()), Raised, "KeyError: 'x'"),
+    ],
+)
+def test_whatever_a_worker_does_is_a_fault_of_the_students(
+    error: BaseException | wire.AnyReply, fault: type[Exception], words: str, assignment: Assignment
+) -> None:
+    student = Student(FakeSandbox(Misbehaving(error)), assignment, {}, {})  # type: ignore[arg-type]
+    student._loaded["EncoderLayer"] = ()
+    student._worker = Misbehaving(error)  # type: ignore[assignment]
+    with pytest.raises(fault, match=words):
+        ClassProxy(student, "EncoderLayer")(1, 2)
+
+
+def test_a_class_that_hangs_again_and_again_is_not_tried_forever(assignment: Assignment) -> None:
+    worker = Misbehaving(TimeoutError())
+    student = Student(FakeSandbox(worker), assignment, {}, {})  # type: ignore[arg-type]
+    for _ in range(5):
+        with pytest.raises(TimedOut):
+            student.ask(wire.Forget(handle=1), "EncoderLayer")
+    assert worker.asked == 2
+    with pytest.raises(TimedOut):
+        student.ask(wire.Forget(handle=1), "DecoderLayer")
+    assert worker.asked == 3

@@ -1,0 +1,128 @@
+"""What may be wrong with a .pth, and what is said about it."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import PART2, HandIn, criterion, lost
+
+from grader.records import CheckResult, Record, Verdict
+
+Graded = Callable[..., Record]
+
+
+def saved(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def weights(hand_in: HandIn) -> dict[str, torch.Tensor]:
+    return torch.load(io.BytesIO(hand_in.files["vit.pth"]), weights_only=True)  # type: ignore[no-any-return]
+
+
+def loads(record: Record) -> CheckResult:
+    return criterion(record, "checkpoint").checks[0]
+
+
+WRAPPINGS: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
+    "a dict around the weights": lambda w: {"model_state_dict": w, "epoch": 3},
+    "a module. prefix": lambda w: {f"module.{name}": tensor for name, tensor in w.items()},
+    "both": lambda w: {"state_dict": {f"module.{name}": tensor for name, tensor in w.items()}},
+    "half precision": lambda w: {name: tensor.half() for name, tensor in w.items()},
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_known_wrappings_are_taken_off(wrapping: str, hand_in: HandIn, graded: Graded) -> None:
+    hand_in.files["vit.pth"] = saved(WRAPPINGS[wrapping](weights(hand_in)))
+    assert lost(graded(hand_in)) == {}
+
+
+def bomb() -> bytes:
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("archive/data/0", "w", force_zip64=True) as member,
+    ):
+        for _ in range(3 << 10):
+            member.write(b"\0" * (1 << 20))
+    return buffer.getvalue()
+
+
+class Gadget:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return eval, ("__import__('os').system('touch /tmp/gadget')",)
+
+
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "empty"),
+    "text": (lambda: b"version https://git-lfs", "refuses"),
+    "a list": (lambda: saved([1, 2]), "list, not a state_dict"),
+    "nothing in it": (lambda: saved({}), "no state_dict"),
+    "a stride of zero": (lambda: saved({"x": torch.zeros(1).expand(10**6, 10**6)}), "stores fewer"),
+    "sparse": (lambda: saved({"x": torch.eye(3).to_sparse()}), "not a plain dense tensor"),
+    "a zip bomb": (bomb, "expands to"),
+    "a gadget": (lambda: pickle.dumps(Gadget()), "not a state_dict"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_set_of_weights_is_told_why(name: str, hand_in: HandIn, graded: Graded) -> None:
+    make, words = BAD[name]
+    hand_in.files["vit.pth"] = make()
+    record = graded(hand_in)
+    assert set(lost(record)) == {"checkpoint"}
+    assert loads(record).verdict is Verdict.FAILED
+    assert words in loads(record).message
+
+
+def test_a_missing_tensor_is_named(hand_in: HandIn, graded: Graded) -> None:
+    state = weights(hand_in)
+    del state["norm.bias"]
+    hand_in.files["vit.pth"] = saved(state)
+    assert "the model has “norm.bias”, the .pth has not" in loads(graded(hand_in)).message
+
+
+def test_settings_that_stand_nowhere_are_said_to_be_missing(hand_in: HandIn, graded: Graded) -> None:
+    cells = hand_in.notebooks[PART2]["cells"]
+    keep = []
+    for cell in cells:
+        source = "".join(cell["source"])
+        if "num_heads=" not in source.replace(" ", "") or "class " in source:
+            keep.append(cell)
+    hand_in.notebooks[PART2]["cells"] = keep
+    check = loads(graded(hand_in))
+    assert check.verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("num_heads = 6", "num_heads = HEADS"),
+        ("num_heads = 6", "num_heads = cfg['num_heads']"),
+    ],
+)
+def test_settings_are_found_wherever_they_stand(old: str, new: str, hand_in: HandIn, graded: Graded) -> None:
+    hand_in.edit(old, new)
+    hand_in.cell(PART2, "HEADS = 6\ncfg = {'num_heads': 6}", at=2)
+    record = graded(hand_in)
+    assert lost(record) == {}
+    assert record.checkpoint.settings["num_heads"] == 6
+
+
+def test_logits_of_another_shape_fail_the_accuracy_alone(hand_in: HandIn, graded: Graded) -> None:
+    hand_in.edit("class VisionTransformer(nn.Module):", "class _Base(nn.Module):")
+    hand_in.cell(
+        PART2,
+        "class VisionTransformer(_Base):\n    def forward(self, x):\n        y = super().forward(x)\n"
+        "        return y if len(x) != 128 else y[:5]",
+    )
+    record = graded(hand_in, accuracy=True)
+    assert set(lost(record)) == {"accuracy"}
+    assert "expected (128, 10)" in criterion(record, "accuracy").checks[0].message

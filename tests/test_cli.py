@@ -1,0 +1,111 @@
+"""What a person types, and what they see when it goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, HandIn
+
+from grader.cli import main, write_whole
+from grader.errors import UsageError
+
+GRADE = [sys.executable, str(ROOT / "grade.py")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "--help"),
+        (["x.tar.gz", "--jsn", "y"], 2, "--jsn"),
+        (["nowhere.tar.gz"], 3, "nowhere.tar.gz does not exist"),
+        ([str(ROOT / "README.md")], 3, "README.md"),
+        ([str(ROOT / "grade.py"), "--sandbox", "docker"], 2, "no sandbox “docker”"),
+        ([str(ROOT), "--assignment", "/nowhere"], 2, "--assignment names the folder"),
+        ([str(ROOT), "--json", "/nowhere/x.json"], 2, "/nowhere does not exist"),
+        (["template", "--chek"], 2, "--chek"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_and_an_exit_code(
+    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.startswith("grade.py: ")
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_help_is_quick_and_loads_no_torch() -> None:
+    code = "import sys; from grader.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.endswith("False\n")
+    assert "exit codes: 0" in done.stdout
+
+
+def test_points_lost_are_exit_code_one_with_their_reasons(hand_in: HandIn, tmp_path: Path) -> None:
+    archive = hand_in.edit("math.sqrt(self.word_dim)", "math.sqrt(self.dim)").pack(tmp_path)
+    done = subprocess.run([*GRADE, str(archive), "--no-accuracy"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "scaled_dot_product's output is wrong" in done.stdout
+    assert "Multi-head attention: 5 of 15" in done.stdout
+    assert "\x1b" not in done.stdout  # plain where it is piped
+
+
+def test_no_sandbox_says_loudly_what_it_lacks(hand_in: HandIn, tmp_path: Path) -> None:
+    archive = hand_in.pack(tmp_path)
+    command = [*GRADE, str(archive), "--no-accuracy", "--sandbox", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "runs as you, with your files and your network" in done.stderr
+    assert "sandbox none" in done.stdout
+
+
+def test_ctrl_c_ends_it_cleanly_and_leaves_nothing(hand_in: HandIn, tmp_path: Path) -> None:
+    hang = "        while True:\n            pass\n        scores = torch.matmul(Q"
+    archive = hand_in.edit("        scores = torch.matmul(Q", hang).pack(tmp_path)
+    out = tmp_path / "record.json"
+    process = subprocess.Popen([*GRADE, str(archive), "--json", str(out)], stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    children = _children(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    assert not out.exists()
+    assert children
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "record.json"
+    path.write_bytes(b"before")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UsageError, match="No space left"):
+        write_whole(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
