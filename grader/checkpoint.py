@@ -73,6 +73,8 @@ class TrainedModel:
         """
         if self._data is None:
             raise Missing("there is no .pth in the archive")
+        if not self._data:
+            raise Failed("the .pth is empty: save the weights again and check the file's size before packing it")
         self._student.require(self.spec.class_name)
         notebook = self._student.notebooks[self.spec.notebook]
         assert isinstance(notebook, Notebook)
@@ -103,7 +105,7 @@ class TrainedModel:
         """The tensors of the `.pth`, read inside the worker with the model's class at hand."""
         assert self._data is not None
         self._student.load(self.spec.class_name)
-        data = torch.frombuffer(bytearray(self._data or b"\0"), dtype=torch.uint8)
+        data = torch.frombuffer(bytearray(self._data), dtype=torch.uint8)
         try:
             reply = self._ask(wire.LoadCheckpoint(data=data))
         except Fault as fault:

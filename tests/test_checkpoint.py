@@ -6,6 +6,7 @@ import io
 import pickle
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,20 +56,25 @@ def bomb() -> bytes:
     return buffer.getvalue()
 
 
+FOOTPRINT = Path("/tmp/gadget-of-the-tests")
+
+
 class Gadget:
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return eval, ("__import__('os').system('touch /tmp/gadget')",)
+        return eval, (f"__import__('os').system('touch {FOOTPRINT}')",)
 
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "empty"),
-    "text": (lambda: b"version https://git-lfs", "refuses"),
-    "a list": (lambda: saved([1, 2]), "list, not a state_dict"),
+    "text": (lambda: b"version https://git-lfs", "begins with “version https://git-lfs”"),
+    "a list": (lambda: saved([1, 2]), "type list, not a state_dict"),
     "nothing in it": (lambda: saved({}), "no state_dict"),
     "a stride of zero": (lambda: saved({"x": torch.zeros(1).expand(10**6, 10**6)}), "stores fewer"),
     "sparse": (lambda: saved({"x": torch.eye(3).to_sparse()}), "not a plain dense tensor"),
     "a zip bomb": (bomb, "expands to"),
-    "a gadget": (lambda: pickle.dumps(Gadget()), "not a state_dict"),
+    "a gadget": (lambda: saved(Gadget()), "type int, not a state_dict"),
+    "a bare pickle": (lambda: pickle.dumps({"x": 1}), "refuses the file: Unsupported operand"),
+    "cut short": (lambda: saved({"x": torch.zeros(1000)})[:2000], "damaged"),
 }
 
 
@@ -80,6 +86,7 @@ def test_what_is_no_set_of_weights_is_told_why(name: str, hand_in: HandIn, grade
     assert set(lost(record)) == {"checkpoint"}
     assert loads(record).verdict is Verdict.FAILED
     assert words in loads(record).message
+    assert not FOOTPRINT.exists()  # the gadget runs inside the sandbox, if at all
 
 
 def test_a_missing_tensor_is_named(hand_in: HandIn, graded: Graded) -> None:

@@ -132,8 +132,10 @@ class SocketWorker:
 
     def kill(self) -> Ending:
         if self._ending is None:
-            self._sock.close()
-            self._ending = self._warm.end(self._number)
+            try:
+                self._ending = self._warm.end(self._number)
+            finally:
+                self._sock.close()  # not before: at the end of the file an idle worker leaves by itself
         return self._ending
 
 

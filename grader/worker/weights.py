@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 
 MAX_EXPANDED = 2 << 30
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
+ZIP_MAGIC, PICKLE_MAGIC = b"PK\x03\x04", b"\x80"
 PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
@@ -40,9 +42,12 @@ def read(data: bytes, max_tensors: int) -> tuple[dict[str, torch.Tensor], tuple[
 
 
 def _look_before_loading(data: bytes) -> None:
-    """A few kilobytes can expand to gigabytes: add up what the zip directory claims."""
-    if data[:4] != b"PK\x03\x04":
+    """What was not saved by torch is said in its own words; a few kilobytes that expand to gigabytes are not opened."""
+    if data[:1] == PICKLE_MAGIC:  # as torch saved before version 1.6
         return
+    if data[:4] != ZIP_MAGIC:
+        begins = repr(data[:24])[2:-1]
+        raise BadCheckpoint(f"it is not a file that torch.save writes: it begins with “{begins}”")
     try:
         claimed = sum(member.file_size for member in zipfile.ZipFile(io.BytesIO(data)).infolist())
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
@@ -52,8 +57,6 @@ def _look_before_loading(data: bytes) -> None:
 
 
 def _load(data: bytes, notes: list[str]) -> Any:
-    if not data:
-        raise BadCheckpoint("the file is empty")
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except MemoryError:
@@ -67,19 +70,21 @@ def _load(data: bytes, notes: list[str]) -> Any:
     except MemoryError:
         raise
     except Exception:
-        raise BadCheckpoint(f"torch.load refuses the file: {_first_line(refusal)}") from None
+        raise BadCheckpoint(f"torch.load refuses the file: {_reason(refusal)}") from None
     notes.append("the file holds more than tensors, and was opened inside the sandbox only")
     return value
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _reason(error: BaseException) -> str:
+    """The sentence that says what is wrong with the file: torch puts advice on its own arguments around it."""
+    text = str(error).partition("WeightsUnpickler error:")[2] or str(error)
+    return re.split(r"\. |\n", text.strip() or type(error).__name__)[0][:300]
 
 
 def _unwrap(value: Any, notes: list[str]) -> dict[str, torch.Tensor]:
     for _ in range(3):
         if not isinstance(value, Mapping):
-            raise BadCheckpoint(f"the file holds a {type(value).__name__}, not a state_dict")
+            raise BadCheckpoint(f"the file holds a value of type {type(value).__name__}, not a state_dict")
         if value and all(isinstance(item, torch.Tensor) for item in value.values()):
             return {str(name): tensor for name, tensor in value.items()}
         inner = next((key for key in WRAPPINGS if isinstance(value.get(key), Mapping | nn.Module)), None)
