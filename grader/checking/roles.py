@@ -1,9 +1,16 @@
-"""Which of the student's layers plays which part: found by trying, never by attribute name alone."""
+"""Which of the student's layers plays which part: found by trying, never by attribute name alone.
+
+A *part* is what is paired as a whole: a unit (a class that another criterion judges, such as an attention inside a
+layer), or any other module with tensors of its own. What leaves the computation as it is makes no difference: a bias
+that is not there is zero, one layer may hold several side by side (a fused q, k, v), a kernel may lie flat, and a
+hand-written norm may name its gain and its bias as it likes.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -12,6 +19,7 @@ from grader.checking.student import ObjectProxy
 from grader.errors import Failed
 
 MAX_TRIES = 800
+FEW = 4  # a part with so few tensors is tried in every order
 
 Weights = dict[str, torch.Tensor]
 
@@ -35,17 +43,23 @@ def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
 
 
 def adopt(
-    theirs: ObjectProxy, ours: nn.Module, agrees: Callable[[], None], units: Sequence[str] = (), limit: int = MAX_TRIES
+    theirs: ObjectProxy,
+    ours: nn.Module,
+    agrees: Callable[[], None],
+    units: Sequence[str] = (),
+    heads: int = 1,
+    limit: int = MAX_TRIES,
 ) -> None:
     """Give `ours` the student's weights so that `agrees` raises nothing, trying one plausible pairing after another.
 
     units: class names whose instances are paired as wholes (an attention with an attention); every other module with
-    parameters of its own is paired by the shapes of its parameters. Pairings that follow equal names come first.
+    tensors of its own is paired by their shapes. Pairings that follow equal names come first. heads: in how many
+    groups the rows of a fused layer may alternate between the layers that it holds.
     Raises the Failed of the first (most plausible) pairing if none agrees, or a Failed that says which layers are
     missing if there is no pairing at all.
     """
     first: Failed | None = None
-    for weights in itertools.islice(pairings(theirs, ours, units), limit):
+    for weights in itertools.islice(pairings(theirs, ours, units, heads), limit):
         ours.load_state_dict(weights, strict=False)
         try:
             agrees()
@@ -57,69 +71,147 @@ def adopt(
     raise Failed("no pairing of the layers fits", {})
 
 
-def pairings(theirs: ObjectProxy, ours: nn.Module, units: Sequence[str]) -> Iterator[Weights]:
-    """Possible state dicts for `ours`, made of the student's tensors, most plausible first."""
-    state = theirs.state()
-    their_parts = _parts([(m.path, m.bases) for m in theirs.modules], list(state), units)
+def pairings(theirs: ObjectProxy, ours: nn.Module, units: Sequence[str], heads: int = 1) -> Iterator[Weights]:
+    """Possible state dicts for `ours`, made of the student's tensors, most plausible first. Raises Failed."""
+    their_parts = _parts([(m.path, m.bases) for m in theirs.modules], theirs.state(), units)
     our_kinds = [(path, tuple(k.__name__ for k in type(module).__mro__)) for path, module in ours.named_modules()]
-    our_state = {**dict(ours.named_parameters()), **dict(ours.named_buffers())}
-    our_parts = _parts(our_kinds, list(our_state), units)
-    groups: list[list[tuple[tuple[str, str], ...]]] = []
-    for signature in dict.fromkeys(_signature(part, our_state) for part in our_parts):
-        mine = [part for part in our_parts if _signature(part, our_state) == signature]
-        candidates = [part for part in their_parts if _signature(part, state) == signature]
-        if len(candidates) < len(mine):
-            _missing(mine, candidates)
-        groups.append(list(_orders(mine, candidates)))
-    for choice in itertools.product(*groups):
-        weights: Weights = {}
-        for ours_path, theirs_path in itertools.chain.from_iterable(choice):
-            part = next(p for p in our_parts if p.path == ours_path)
-            other = next(p for p in their_parts if p.path == theirs_path)
-            for name, their_name in zip(part.names, other.names, strict=True):
-                weights[name] = state[their_name]
-        yield weights
+    our_parts = _parts(our_kinds, {**dict(ours.named_parameters()), **dict(ours.named_buffers())}, units)
+    refusal: Failed | None = None
+    for parts in _unfused(their_parts, our_parts, heads):
+        try:
+            yield from _pairings(our_parts, parts)
+            refusal = None
+            break  # what is not fused, or fits as it is, needs no taking apart
+        except Failed as failure:
+            refusal = refusal or failure
+    if refusal is not None:
+        raise refusal
 
 
+@dataclass(frozen=True)
 class _Part:
-    """A module that is paired as a whole: its class of unit (or ""), its path, its tensors in order."""
+    """What is paired as a whole: its class of unit (or ""), its path, its tensors by their names within it."""
 
-    def __init__(self, unit: str, path: str, names: list[str]) -> None:
-        self.unit = unit
-        self.path = path
-        self.names = names
+    unit: str
+    path: str
+    tensors: Weights
+
+    def full(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Parts of one kind can stand for one another."""
+        return (self.unit, *(tuple(tensor.shape) for tensor in self.tensors.values()))
 
 
-def _parts(modules: list[tuple[str, tuple[str, ...]]], names: list[str], units: Sequence[str]) -> list[_Part]:
+def _parts(modules: list[tuple[str, tuple[str, ...]]], state: Weights, units: Sequence[str]) -> list[_Part]:
     parts: list[_Part] = []
     taken: list[str] = []
     for path, bases in modules:
-        if any(path == t or path.startswith(t + ".") for t in taken):
+        if any(path.startswith(t + ".") for t in taken):
             continue
         unit = next((base for base in bases if base in units), "") if path else ""
         prefix = f"{path}." if path else ""
         if unit:
             taken.append(path)
-            own = [name for name in names if name.startswith(prefix)]
-        else:
-            own = [name for name in names if name.startswith(prefix) and "." not in name[len(prefix) :]]
+        own = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in state.items()
+            if name.startswith(prefix) and (unit or "." not in name[len(prefix) :])
+        }
         if own:
             parts.append(_Part(unit, path, own))
     return parts
 
 
-def _signature(part: _Part, state: dict[str, torch.Tensor]) -> tuple[object, ...]:
-    shapes = tuple(tuple(state[name].shape) for name in part.names)
-    return (part.unit, shapes)
+def _pairings(ours: list[_Part], theirs: list[_Part]) -> Iterator[Weights]:
+    groups: list[list[Weights]] = []
+    for kind in dict.fromkeys(part.kind for part in ours):
+        mine = [part for part in ours if part.kind == kind]
+        candidates = [part for part in theirs if any(True for _ in _fits(mine[0], part))]
+        if len(candidates) < len(mine):
+            _missing(mine, candidates)
+        groups.append(list(itertools.islice(_ways(mine, candidates), MAX_TRIES)))
+    for choice in itertools.product(*groups):
+        yield {name: tensor for weights in choice for name, tensor in weights.items()}
 
 
-def _orders(mine: list[_Part], candidates: list[_Part]) -> Iterator[tuple[tuple[str, str], ...]]:
+def _ways(mine: list[_Part], candidates: list[_Part]) -> Iterator[Weights]:
     """Every way to give each of mine one of the candidates; the one that follows names, then order, first."""
-    paths = {part.path for part in candidates}
-    if all(part.path in paths for part in mine):
-        yield tuple((part.path, part.path) for part in mine)
-    for order in itertools.permutations(candidates, len(mine)):
-        yield tuple((part.path, other.path) for part, other in zip(mine, order, strict=True))
+    by_path = {part.path: part for part in candidates}
+    orders: Iterator[Sequence[_Part]] = itertools.permutations(candidates, len(mine))
+    if all(part.path in by_path for part in mine):
+        orders = itertools.chain([[by_path[part.path] for part in mine]], orders)
+    for order in orders:
+        for fitted in itertools.product(*(list(_fits(a, b)) for a, b in zip(mine, order, strict=True))):
+            yield {name: tensor for weights in fitted for name, tensor in weights.items()}
+
+
+def _fits(mine: _Part, other: _Part) -> Iterator[Weights]:
+    """The ways in which one part's tensors can be another's; none if they cannot."""
+    if mine.unit != other.unit:
+        return
+    wanted, values = list(mine.tensors), list(other.tensors.values())
+    if mine.path and len(values) > len(wanted):  # beside the layers, the class itself may own what plays no part
+        return
+    orders: list[dict[str, torch.Tensor]] = [{name: t for name, t in other.tensors.items() if name in mine.tensors}]
+    if len(values) <= FEW:  # a hand-written norm may well define its bias first, a model its positions
+        several = itertools.permutations(values, min(len(wanted), len(values)))
+        orders += [dict(zip(wanted, order, strict=False)) for order in several]
+    else:
+        orders.append(dict(zip(wanted, values, strict=False)))
+    seen: set[tuple[tuple[str, int], ...]] = set()
+    for order in orders:
+        given = {name: _shaped(tensor, mine.tensors[name]) for name, tensor in order.items()}
+        absent = [name for name in wanted if name not in given]
+        key = tuple(sorted((name, id(tensor)) for name, tensor in order.items()))
+        unused = mine.path and len(given) < len(values)
+        if not given or unused or not all(name.rpartition(".")[2] == "bias" for name in absent) or key in seen:
+            continue
+        seen.add(key)
+        filled = {**given, **{name: torch.zeros_like(mine.tensors[name]) for name in absent}}
+        if all(tensor is not None for tensor in filled.values()):
+            yield {mine.full(name): tensor for name, tensor in filled.items() if tensor is not None}
+
+
+def _shaped(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
+    """The tensor in the shape of `like`, if that is but another writing of the same matrix."""
+    if tensor.shape == like.shape:
+        return tensor
+    if min(tensor.dim(), like.dim()) >= 2 and tensor.shape[0] == like.shape[0] and tensor.numel() == like.numel():
+        return tensor.reshape(like.shape)
+    return None
+
+
+def _unfused(theirs: list[_Part], ours: list[_Part], heads: int) -> Iterator[list[_Part]]:
+    """Their parts as they are; then with each matrix that holds several of ours taken apart."""
+    yield theirs
+    sizes = {tuple(t.shape) for part in ours if not part.unit for t in part.tensors.values() if t.dim() == 2}
+    for groups in dict.fromkeys((1, heads)):
+        apart = [piece for part in theirs for piece in _pieces(part, sizes, groups)]
+        if len(apart) > len(theirs):
+            yield apart
+
+
+def _pieces(part: _Part, sizes: set[tuple[int, ...]], groups: int) -> list[_Part]:
+    weight = next((t for t in part.tensors.values() if t.dim() == 2), None)
+    if part.unit or weight is None or tuple(weight.shape) in sizes:
+        return [part]
+    rows, columns = weight.shape
+    for size in sizes:
+        count = rows // size[0]
+        if columns == size[1] and rows == count * size[0] and size[0] % groups == 0 and count > 1:
+            split = {
+                name: tensor.view(groups, count, size[0] // groups, *tensor.shape[1:]).transpose(0, 1).flatten(1, 2)
+                for name, tensor in part.tensors.items()
+                if tensor.shape[0] == rows
+            }
+            return [
+                _Part("", f"{part.path}[{number}]", {name: pieces[number] for name, pieces in split.items()})
+                for number in range(count)
+            ]
+    return [part]
 
 
 def _missing(mine: list[_Part], candidates: list[_Part]) -> None:

@@ -49,7 +49,12 @@ def test_forward(student, oracle):
         generator = torch.Generator().manual_seed(dim)
         inputs = [torch.randn(2, length, dim, generator=generator) for length in (4, 6, 6)]
         answer = theirs(*inputs)
-        adopt(theirs, ours, lambda a=answer, o=ours, i=inputs: assert_close(a, o(*i), "the attention's output"))
+        adopt(
+            theirs,
+            ours,
+            lambda a=answer, o=ours, i=inputs: assert_close(a, o(*i), "the attention's output"),
+            heads=heads,
+        )
 
 
 def test_layers(student):
