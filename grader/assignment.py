@@ -22,6 +22,7 @@ class FileSpec(Frozen, frozen=True):
     patterns: tuple[str, ...]
     title: str
     master: str = ""  # the notebook in notebooks/ that the template and the solution are made from
+    solution: str = ""  # what the reference hands in; relative to the assignment's folder
     max_mb: int = 100
 
 
@@ -88,6 +89,7 @@ class Config(Frozen, frozen=True):
     checkpoint: CheckpointSpec | None = None
     experiments: ExperimentsSpec | None = None
     limits: LimitsSpec = LimitsSpec()
+    variants: str = "variants"  # correct alternatives, for `verify`; relative to the assignment's folder
     id_pattern: str = r"[A-Za-z0-9][A-Za-z0-9_-]*"
     seed: int = 0
 
@@ -134,6 +136,9 @@ def _consistent(assignment: Assignment) -> None:
     def refuse(where: str, why: str) -> None:
         raise AssignmentError(f"{path}: {where}: {why}")
 
+    for name, file in config.files.items():
+        if file.solution and not (assignment.folder / file.solution).is_file():
+            refuse(f"files.{name}", f"the solution {file.solution} does not exist")
     for name, spec in config.classes.items():
         if spec.file not in config.files:
             refuse(f"classes.{name}", f"file “{spec.file}” is not among [files]")

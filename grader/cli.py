@@ -26,6 +26,7 @@ Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks a
   python grade.py 1102444016.tar.gz             grade it, explain every lost point
   python grade.py 1102444016.tar.gz --json FILE write the record as well
   python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
+  python grade.py verify                        prove the assignment: reference, template, mutants, variants
 """
 EPILOG = "exit codes: 0 nothing lost, 1 points lost, 2 usage or configuration, 3 could not be graded, 130 interrupted"
 
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["template"]:
             return _template(arguments[1:])
+        if arguments[:1] == ["verify"]:
+            return _verify(arguments[1:])
         return _grade(arguments)
     except GraderError as error:
         print(f"grade.py: {error}", file=sys.stderr)
@@ -144,6 +147,37 @@ def _template(arguments: list[str]) -> int:
         print(f"{folder} is stale; write it anew with: python grade.py template", file=sys.stderr)
         return POINTS_LOST
     return FULL_MARKS
+
+
+VERIFY = """\
+Grade hand-ins whose mark is known: the reference must get full marks, the template none, every mutant must lose points
+in its own criterion alone and be named, every variant must lose nothing. Exit code 1 when one comes out otherwise.
+"""
+
+
+def _verify(arguments: list[str]) -> int:
+    parser = _parser("grade.py verify", VERIFY)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="these alone: a mutant, a variant, or a kind of case")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
+    parser.add_argument("--no-accuracy", action="store_true", help="leave out the reference's test accuracy")
+    parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
+    options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        raise UsageError(f"--jobs {options.jobs}: at least one process is needed")
+
+    from rich.console import Console
+
+    from grader import verify
+    from grader.assignment import load_assignment
+    from grader.report.verification import show
+
+    wanted = verify.cases(load_assignment(options.assignment), options.names)
+    setup = verify.Setup(options.assignment, options.sandbox, not options.no_accuracy)
+    with _progress() as progress:
+        done = iter(range(1, len(wanted) + 1))
+        findings = verify.verify(setup, wanted, options.jobs, lambda _: progress("cases", next(done), len(wanted)))
+    show(findings, Console(highlight=False))
+    return FULL_MARKS if not any(finding.wrong for finding in findings) else POINTS_LOST
 
 
 def write_whole(path: Path, data: bytes) -> None:

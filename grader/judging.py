@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from grader.records import Diagnosis
     from grader.rubric import Outcome
     from grader.submission import Opened
 
 
 @dataclass
 class Grading:
-    """What one pytest session judges. `outcomes` fills as checks end."""
+    """What one pytest session judges. `outcomes` fills as checks end, `diagnoses` as criteria do."""
 
     opened: Opened
     outcomes: list[Outcome] = field(default_factory=list)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
 
 
 GRADING = pytest.StashKey[Grading]()

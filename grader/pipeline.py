@@ -18,7 +18,7 @@ from grader.assignment import Assignment
 from grader.errors import AssignmentError
 from grader.flags import flags_of
 from grader.judging import GRADING, Grading
-from grader.records import CheckpointResult, CriterionResult, Record, SubmissionInfo, Verdict
+from grader.records import CheckpointResult, CriterionResult, Diagnosis, Record, SubmissionInfo, Verdict
 from grader.rubric import CriterionSpec, score
 from grader.sandbox import Sandbox
 from grader.submission import Opened, Progress, opened, silent
@@ -35,6 +35,7 @@ class Options:
     """What a caller may choose about one grading run."""
 
     accuracy: bool = True
+    criteria: frozenset[str] | None = None  # these alone
 
 
 def grade(
@@ -50,11 +51,15 @@ def grade(
         grading = Grading(submission)
         _run_checks(grading, options, progress)
         criteria = score(_rubric(assignment, options), grading.outcomes)
-        return _record(submission, criteria, sandbox.tier, time.monotonic() - started)
+        return _record(submission, criteria, tuple(grading.diagnoses), sandbox.tier, time.monotonic() - started)
 
 
 def _rubric(assignment: Assignment, options: Options) -> dict[str, CriterionSpec]:
-    return {name: spec for name, spec in assignment.config.criteria.items() if options.accuracy or not spec.slow}
+    return {
+        name: spec
+        for name, spec in assignment.config.criteria.items()
+        if (options.accuracy or not spec.slow) and (options.criteria is None or name in options.criteria)
+    }
 
 
 def _run_checks(grading: Grading, options: Options, progress: Progress) -> None:
@@ -133,7 +138,13 @@ class _CollectionErrors:
         self._progress("checks", self._done, self._total)
 
 
-def _record(submission: Opened, criteria: tuple[CriterionResult, ...], tier: str, seconds: float) -> Record:
+def _record(
+    submission: Opened,
+    criteria: tuple[CriterionResult, ...],
+    diagnoses: tuple[Diagnosis, ...],
+    tier: str,
+    seconds: float,
+) -> Record:
     files = submission.submission.files
     names = {role: files[role].name for role in files}
     return Record(
@@ -150,6 +161,7 @@ def _record(submission: Opened, criteria: tuple[CriterionResult, ...], tier: str
         criteria=criteria,
         checkpoint=submission.trained.result if submission.trained else CheckpointResult(),
         flags=flags_of(submission, criteria),
+        diagnoses=diagnoses,
         needs_person=any(c.verdict is Verdict.BROKEN for c in criteria),
         sandbox=tier,
         grader_version=grader.__version__,

@@ -1,4 +1,4 @@
-"""The pytest plugin, in the order in which pytest calls it: options, session, fixtures, the call, the verdict.
+"""The pytest plugin, in the order in which pytest calls it: options, session, fixtures, call, verdict, diagnosis.
 
 `pytest reference/checks --submission 1102444016.tar.gz` runs an assignment's checks against a submission. A check is an
 ordinary test function, named test_<check> in a file test_<criterion>.py; its docstring is the title that a student
@@ -241,3 +241,34 @@ def _judge(item: pytest.Item, call: pytest.CallInfo[Any]) -> tuple[str, float, s
     if isinstance(error, AssertionError | pytest.fail.Exception) and call.when == "call":
         return "failed", 0.0, str(error).splitlines()[0] if str(error) else "the check's assertion does not hold", {}
     return "broken", 1.0, f"the grader is at fault: {type(error).__name__}: {error}", {}
+
+
+# ---- the diagnosis --------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last check of a criterion that lost points: which known mistake is it?"""
+    grading = item.config.stash.get(GRADING, None)
+    if grading is None or (nextitem is not None and nextitem.path == item.path):
+        return
+    agrees = getattr(getattr(item, "module", None), "agrees", None)
+    criterion = criterion_of(item)
+    if agrees is None or not any(
+        o.criterion == criterion and o.verdict in ("failed", "partial") for o in grading.outcomes
+    ):
+        return
+    from grader.checking.diagnosis import diagnose, suspects
+
+    opened = grading.opened
+    among = suspects(opened.assignment).get(criterion, ())
+    standins = opened.assignment.config.criteria[criterion].standins
+    found = diagnose(opened.student, opened.oracle, among, agrees, standins)
+    if found is not None:
+        grading.diagnoses.append(found)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    grading = terminalreporter.config.stash.get(GRADING, None)
+    for diagnosis in grading.diagnoses if grading else ():
+        terminalreporter.write_line(f"{diagnosis.criterion}: {diagnosis.message}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grader.records import CheckResult, CriterionResult, Record, Verdict
+from grader.records import CheckResult, CriterionResult, Diagnosis, Record, Verdict
 
 STYLES = {
     Verdict.PASSED: "green",
@@ -26,7 +26,7 @@ def show(record: Record, console: Console) -> None:
     console.print(Text(f"{record.submission.student_id}  ({inert(record.submission.archive)})", style="bold"))
     console.print(_marks(record))
     for criterion in record.criteria:
-        reasons = list(_reasons(criterion))
+        reasons = list(_reasons(criterion, record.diagnoses))
         if reasons:
             console.print(Padding(Group(*reasons), (0, 0, 1, 0)))
     for flag in record.flags:
@@ -47,10 +47,13 @@ def _marks(record: Record) -> Table:
     return table
 
 
-def _reasons(criterion: CriterionResult) -> Iterator[Text]:
+def _reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iterator[Text]:
     lost = [check for check in criterion.checks if check.verdict is not Verdict.PASSED]
     if lost:
         yield Text(f"{criterion.title}: {criterion.points:g} of {criterion.max_points:g}", style="bold")
+    for diagnosis in diagnoses:
+        if diagnosis.criterion == criterion.id:
+            yield Text(f"  {inert(diagnosis.message)}", style="bold cyan")
     for message, checks in _by_message(lost).items():
         for check in checks:
             points = f"-{check.max_points - check.points:g}"

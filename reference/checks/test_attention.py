@@ -68,3 +68,8 @@ def test_layers(student):
     matrices = [m for name, m in state.items() if m.dim() == 2 for m in m.split(dim)]
     if any(not differs(a, b).any() for i, a in enumerate(matrices) for b in matrices[:i]):
         fail("two of the four layers are one and the same")
+
+
+def agrees(student, oracle):
+    test_scaled_dot_product(student, oracle)
+    test_forward(student, oracle)
