@@ -30,6 +30,7 @@ HELP_SANDBOX = "auto, bwrap or none: what isolates student code (default: auto)"
 
 
 CLOSE = pytest.StashKey[contextlib.ExitStack]()
+DIAGNOSED = ("failed", "partial", "raised")  # the others say nothing about what the code computes
 EARNED_WITH = pytest.StashKey[str]()  # a remark on how a check was earned
 
 
@@ -254,9 +255,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return
     agrees = getattr(getattr(item, "module", None), "agrees", None)
     criterion = criterion_of(item)
-    if agrees is None or not any(
-        o.criterion == criterion and o.verdict in ("failed", "partial") for o in grading.outcomes
-    ):
+    if agrees is None or not any(o.criterion == criterion and o.verdict in DIAGNOSED for o in grading.outcomes):
         return
     from grader.checking.diagnosis import diagnose, suspects
 

@@ -1,6 +1,11 @@
 """What the encoder's and the decoder's checks share: counting parts, and dropout at its two ends."""
 
-from grader.checking import assert_close, differs, fail
+import itertools
+
+import torch
+
+from grader.checking import adopt, assert_close, differs, fail
+from grader.errors import Raised
 
 
 def norms(layer, dim):
@@ -18,11 +23,26 @@ def norms(layer, dim):
     return found
 
 
-def expect_parts(layer, dim, attentions, norm_count):
+def parts(layer, dim, ffn_dim):
+    """How many attentions, feed-forward networks and LayerNorms a layer of the student's has."""
+    attentions = [m.path for m in layer.of_class("MultiHeadAttention", "MultiheadAttention")]
+    outside = [p for p in norms(layer, dim) if not any(p.startswith(a + ".") for a in attentions)]
+    shapes = [info.shape for info in layer.tensors]
+    written_out = (ffn_dim, dim) in shapes and (dim, ffn_dim) in shapes  # in the layer, without the given class
+    ffns = len(layer.of_class("FFN")) or int(written_out)
+    return {"attention": len(attentions), "FFN": ffns, "LayerNorm": len(outside)}
+
+
+def oracle_parts(layer):
+    """The same of the oracle's."""
+    kinds = [type(module).__name__ for module in layer.modules()]
+    found = {"attention": kinds.count("MultiHeadAttention"), "FFN": kinds.count("FFN")}
+    return found | {"LayerNorm": kinds.count("LayerNorm")}
+
+
+def expect_parts(layer, dim, ffn_dim, attentions, norm_count):
     """Fail unless the layer has these many attentions and norms, and one FFN."""
-    attention_paths = [m.path for m in layer.of_class("MultiHeadAttention", "MultiheadAttention")]
-    outside = [p for p in norms(layer, dim) if not any(p.startswith(a + ".") for a in attention_paths)]
-    found = {"attention": len(attention_paths), "FFN": len(layer.of_class("FFN")), "LayerNorm": len(outside)}
+    found = parts(layer, dim, ffn_dim)
     expected = {"attention": attentions, "FFN": 1, "LayerNorm": norm_count}
     for part, count in expected.items():
         if found[part] != count:
@@ -43,3 +63,56 @@ def expect_dropout(build, run, agree):
     none = build(0.0)
     assert_close(run(none, training=True, seed=1), run(none), "with dropout=0.0 the output in training")
     agree(build(1.0), 1.0)
+
+
+class Ours:
+    """A layer of the oracle's, called as a proxy is: layer(*inputs, training=…, seed=…)."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def __call__(self, *inputs, training=False, seed=None):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed or 0)
+            return self.module.train(training)(*inputs)
+
+
+def attempt(layer, *inputs, **mode):
+    """The answer, or None where there is none: a mutant may well raise for some shapes, and so may a student."""
+    try:
+        return layer(*inputs, **mode)
+    except (Raised, RuntimeError):
+        return None
+
+
+def is_noisy(layer, *inputs, training):
+    """Whether two passes differ."""
+    first, second = (attempt(layer, *inputs, training=training, seed=seed) for seed in (1, 2))
+    return first is not None and second is not None and bool(differs(first, second).any())
+
+
+def same(build_theirs, build_ours, many_inputs, units, dim, ffn_dim):
+    """Fail unless both layers have the same parts, are random in the same modes, and agree where nothing is random.
+
+    build(p) makes a layer with dropout p; many_inputs: arguments to try, some of which may make a layer raise.
+    """
+    for p in (0.5, 0.0, 1.0):
+        theirs, ours = build_theirs(p), Ours(build_ours(p))
+        if (found := parts(theirs, dim, ffn_dim)) != (expected := oracle_parts(ours.module)):
+            fail("another number of parts", found=found, expected=expected)
+        for inputs, training in itertools.product(many_inputs, (False, True)):
+            noisy = is_noisy(theirs, *inputs, training=training)
+            if noisy != is_noisy(ours, *inputs, training=training):
+                fail(f"random in another mode (p={p}, training={training})")
+            if noisy:
+                continue
+            answer = attempt(theirs, *inputs, training=training)
+
+            def agree(answer=answer, inputs=inputs, training=training, ours=ours):
+                expected = attempt(ours, *inputs, training=training)
+                if (answer is None) != (expected is None):
+                    fail("one of the two raises")
+                if expected is not None:
+                    assert_close(answer, expected)
+
+            adopt(theirs, ours.module, agree, units)

@@ -19,6 +19,12 @@ def attend(attention, *qkv, **more):
     return answer[0] if isinstance(answer, list) and answer else answer
 
 
+def distinct(tensors, dim):
+    """How many different dim x dim matrices there are; a fused layer holds several."""
+    matrices = [piece for tensor in tensors if tensor.dim() == 2 for piece in tensor.split(dim)]
+    return sum(all(differs(a, b).any() for b in matrices[:i]) for i, a in enumerate(matrices))
+
+
 def test_scaled_dot_product(student, oracle):
     """scaled_dot_product computes softmax(Q K^T / sqrt(word_dim)) V with the softmax over the keys"""
     for dim, heads in SIZES:
@@ -64,12 +70,14 @@ def test_layers(student):
     weights = [info.shape for info in attention.tensors if info.kind == "parameter" and len(info.shape) == 2]
     if sum(rows * columns for rows, columns in weights) != 4 * dim * dim:
         fail(f"expected four {dim} x {dim} weight matrices, found {weights or 'none'}", shapes=str(weights))
-    state = randomise(attention)
-    matrices = [m for name, m in state.items() if m.dim() == 2 for m in m.split(dim)]
-    if any(not differs(a, b).any() for i, a in enumerate(matrices) for b in matrices[:i]):
+    if distinct(randomise(attention).values(), dim) < 4:
         fail("two of the four layers are one and the same")
 
 
 def agrees(student, oracle):
+    """For the diagnosis: the same answers from scaled_dot_product and forward, from as many layers."""
     test_scaled_dot_product(student, oracle)
     test_forward(student, oracle)
+    theirs, ours = student.MultiHeadAttention(12, 3), oracle.MultiHeadAttention(12, 3)
+    if distinct(randomise(theirs).values(), 12) != distinct(ours.parameters(), 12):
+        fail("another number of layers")

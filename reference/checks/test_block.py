@@ -26,3 +26,8 @@ def test_output(student, oracle):
     randomise(theirs)
     answer = theirs(tokens())
     adopt(theirs, ours, lambda: assert_close(answer, ours(tokens()), "the block's output"), ("Attention", "Mlp"))
+
+
+def agrees(student, oracle):
+    """For the diagnosis: the same answers."""
+    test_output(student, oracle)

@@ -10,11 +10,11 @@ TARGET, SOURCE, HIDDEN = 4, 6, 2  # lengths; the last HIDDEN source positions ar
 UNITS = ("MultiHeadAttention", "FFN")
 
 
-def inputs():
+def inputs(source=SOURCE):
     """x, enc_output, cross_attn_mask, self_attn_mask."""
     generator = torch.Generator().manual_seed(5)
-    x, encoded = (torch.randn(2, length, DIM, generator=generator) for length in (TARGET, SOURCE))
-    cross = (torch.arange(SOURCE) < SOURCE - HIDDEN).view(1, 1, 1, SOURCE).expand(2, 1, 1, SOURCE)
+    x, encoded = (torch.randn(2, length, DIM, generator=generator) for length in (TARGET, source))
+    cross = (torch.arange(source) < source - HIDDEN).view(1, 1, 1, source).expand(2, 1, 1, source)
     causal = torch.ones(TARGET, TARGET, dtype=torch.bool).tril().view(1, 1, TARGET, TARGET).expand(2, 1, -1, -1)
     return x, encoded, cross, causal
 
@@ -26,6 +26,13 @@ def agree(theirs, ours, training=False):
     adopt(theirs, ours, lambda: assert_close(answer, ours(*inputs()), "the decoder layer's output"), UNITS)
 
 
+def build(student, p):
+    """A layer of the student's with random weights."""
+    layer = student.DecoderLayer(DIM, HEADS, FFN_DIM, p)
+    randomise(layer)
+    return layer
+
+
 def test_shape(student):
     """(B, T, dim) in, (B, T, dim) out, whatever the length of the source"""
     assert_shape(student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)(*inputs()), (2, TARGET, DIM))
@@ -33,7 +40,7 @@ def test_shape(student):
 
 def test_structure(student):
     """Two attentions, one FFN, three LayerNorms"""
-    layer_parts.expect_parts(student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1), DIM, attentions=2, norm_count=3)
+    layer_parts.expect_parts(student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1), DIM, FFN_DIM, attentions=2, norm_count=3)
 
 
 def test_output(student, oracle):
@@ -65,13 +72,23 @@ def test_masks(student):
 def test_dropout(student, oracle):
     """Dropout on each sublayer's output, with the given p, in training only"""
 
-    def build(p):
-        layer = student.DecoderLayer(DIM, HEADS, FFN_DIM, p)
-        randomise(layer)
-        return layer
-
     layer_parts.expect_dropout(
-        build,
+        lambda p: build(student, p),
         lambda layer, **mode: layer(*inputs(), **mode),
         lambda layer, p: agree(layer, oracle.DecoderLayer(DIM, HEADS, FFN_DIM, p), training=True),
+    )
+
+
+def agrees(student, oracle):
+    """For the diagnosis: the same parts, the same answers, random in the same modes.
+
+    Where source and target are equally long, exchanged tensors and masks raise nothing.
+    """
+    layer_parts.same(
+        lambda p: build(student, p),
+        lambda p: oracle.DecoderLayer(DIM, HEADS, FFN_DIM, p),
+        [inputs(source=TARGET), inputs()],
+        UNITS,
+        DIM,
+        FFN_DIM,
     )

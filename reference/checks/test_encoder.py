@@ -24,6 +24,13 @@ def agree(theirs, ours, training=False):
     adopt(theirs, ours, lambda: assert_close(answer, ours(x, mask), "the encoder layer's output"), UNITS)
 
 
+def build(student, p):
+    """A layer of the student's with random weights."""
+    layer = student.EncoderLayer(DIM, HEADS, FFN_DIM, p)
+    randomise(layer)
+    return layer
+
+
 def test_shape(student):
     """(B, L, dim) in, (B, L, dim) out"""
     for length in (5, 8):
@@ -33,7 +40,7 @@ def test_shape(student):
 
 def test_structure(student):
     """One attention, one FFN, two LayerNorms"""
-    layer_parts.expect_parts(student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1), DIM, attentions=1, norm_count=2)
+    layer_parts.expect_parts(student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1), DIM, FFN_DIM, attentions=1, norm_count=2)
 
 
 def test_output(student, oracle):
@@ -46,13 +53,20 @@ def test_output(student, oracle):
 def test_dropout(student, oracle):
     """Dropout on each sublayer's output, with the given p, in training only"""
 
-    def build(p):
-        layer = student.EncoderLayer(DIM, HEADS, FFN_DIM, p)
-        randomise(layer)
-        return layer
-
     layer_parts.expect_dropout(
-        build,
+        lambda p: build(student, p),
         lambda layer, **mode: layer(*inputs(), **mode),
         lambda layer, p: agree(layer, oracle.EncoderLayer(DIM, HEADS, FFN_DIM, p), training=True),
+    )
+
+
+def agrees(student, oracle):
+    """For the diagnosis: the same parts, the same answers, random in the same modes."""
+    layer_parts.same(
+        lambda p: build(student, p),
+        lambda p: oracle.EncoderLayer(DIM, HEADS, FFN_DIM, p),
+        [inputs()],
+        UNITS,
+        DIM,
+        FFN_DIM,
     )

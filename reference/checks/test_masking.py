@@ -53,28 +53,52 @@ def equals_attention_without(attention, mask, visible):
     assert_close(attend(attention, q, k, v, mask), short, f"the output with all but {visible} keys hidden", atol=1e-4)
 
 
-def test_padding(student):
-    """A padding mask (B,1,1,S): padded keys have no influence, the others keep theirs"""
-    attention = student.MultiHeadAttention(HEADS * WIDTH, HEADS)
+def padding_mask():
+    """(B,1,1,S): the last keys are padding, one more in the first sentence."""
     mask = torch.ones(2, 1, 1, LENGTH, dtype=torch.bool)
     mask[0, :, :, 4:] = False
     mask[1, :, :, 5:] = False
-    hides_what_it_must(attention, mask)
+    return mask
+
+
+def causal_mask():
+    """(1,1,T,T): the lower triangle."""
+    return torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril().view(1, 1, LENGTH, LENGTH)
+
+
+def combined_masks():
+    """(B,1,T,T), as generate_mask builds it, and with padded keys in place of padded queries."""
+    real = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]], dtype=torch.bool)
+    return real.view(2, 1, LENGTH, 1) & causal_mask(), real.view(2, 1, 1, LENGTH) & causal_mask()
+
+
+def test_padding(student):
+    """A padding mask (B,1,1,S): padded keys have no influence, the others keep theirs"""
+    attention = student.MultiHeadAttention(HEADS * WIDTH, HEADS)
+    hides_what_it_must(attention, padding_mask())
     only = (torch.arange(LENGTH) < 4).view(1, 1, 1, LENGTH)
     equals_attention_without(attention, only, visible=4)
 
 
 def test_causal(student):
     """A causal mask (1,1,T,T): the future has no influence on the past"""
-    attention = student.MultiHeadAttention(HEADS * WIDTH, HEADS)
-    causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril().view(1, 1, LENGTH, LENGTH)
-    hides_what_it_must(attention, causal)
+    hides_what_it_must(student.MultiHeadAttention(HEADS * WIDTH, HEADS), causal_mask())
 
 
 def test_combined(student):
     """A target mask (B,1,T,T), padding and future together, as generate_mask builds it"""
     attention = student.MultiHeadAttention(HEADS * WIDTH, HEADS)
-    real = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]], dtype=torch.bool)
-    causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
-    hides_what_it_must(attention, real.view(2, 1, LENGTH, 1) & causal)
-    hides_what_it_must(attention, real.view(2, 1, 1, LENGTH) & causal)
+    for mask in combined_masks():
+        hides_what_it_must(attention, mask)
+
+
+def agrees(student, oracle):
+    """For the diagnosis: the same answers under every mask, wherever a query may see a key."""
+    theirs, ours = student.MultiHeadAttention(HEADS * WIDTH, HEADS), oracle.MultiHeadAttention(HEADS * WIDTH, HEADS)
+    for loud in (1.0, LOUD):
+        qkv = inputs(loud=loud)
+        assert_close(attend(theirs, *qkv, None), ours.scaled_dot_product(*qkv), "the output without a mask")
+        for mask in (padding_mask(), causal_mask(), *combined_masks()):
+            defined = mask.expand(2, 1, LENGTH, LENGTH).any(dim=-1, keepdim=True)
+            answers = [attend(side, *qkv, mask).where(defined, 0.0) for side in (theirs, ours)]
+            assert_close(*answers, "the output under a mask", atol=1e-4)

@@ -4,14 +4,16 @@ import itertools
 
 import torch
 
-from grader.checking import assert_close, assert_shape, differs, fail
+from grader.checking import ATOL, assert_close, assert_shape, differs, fail
+from grader.errors import Failed
 
 SIZES = [(28, 4, 1, 12), (28, 7, 1, 8), (24, 8, 3, 10)]  # (img_size, patch_size, in_chans, embed_dim)
 
 
-def build(student, size):
+def build(side, size):
+    """An embedding of the student's or of the oracle's."""
     image, patch, channels, width = size
-    return student.PatchEmbed(img_size=image, patch_size=patch, in_chans=channels, embed_dim=width)
+    return side.PatchEmbed(img_size=image, patch_size=patch, in_chans=channels, embed_dim=width)
 
 
 def picture(size, batch=2, seed=0):
@@ -63,22 +65,75 @@ def test_order(student):
                 fail(f"patch {patch} does not move token {patch}", patch=patch, tokens=row.nonzero().flatten().tolist())
 
 
+def responses(embed, size):
+    """What each pixel of the first patch adds to the first token: (channels * patch * patch, embed_dim)."""
+    image, patch, channels, _ = size
+    pixels = torch.zeros(channels, patch, patch, channels, image, image)
+    for channel, row, column in itertools.product(range(channels), range(patch), range(patch)):
+        pixels[channel, row, column, channel, row, column] = 5.0
+    return embed(pixels.flatten(0, 2))[:, 0] - embed(torch.zeros(1, channels, image, image))[:, 0]
+
+
+def deaf_pixels(moved):
+    """Numbers of the pixels that add nothing."""
+    return (moved.abs() <= ATOL).all(dim=-1).nonzero().flatten().tolist()
+
+
+def twin_pixels(moved):
+    """The first two pixels that add the same, so that no weights tell them apart; at most one pair."""
+    distance = torch.cdist(moved, moved, p=float("inf")).fill_diagonal_(float("inf"))
+    return (distance <= ATOL).nonzero().tolist()[:1]
+
+
+def is_linear(embed, size):
+    """Fail unless a mixture of two images is embedded as the mixture of their embeddings."""
+    image, _, channels, _ = size
+    a, b = picture(size, seed=1), picture(size, seed=2)
+    origin = embed(torch.zeros(2, channels, image, image))
+    mixed = 2.0 * (embed(a) - origin) - 3.0 * (embed(b) - origin) + origin
+    assert_close(embed(2.0 * a - 3.0 * b), mixed, "the embedding of a mixture of two images", atol=1e-4)
+
+
 def test_projection(student):
     """The same linear map for every patch, in which every pixel of every channel counts"""
     for size in SIZES:
         image, patch, channels, _ = size
         embed = build(student, size)
-        a, b, zero = picture(size, seed=1), picture(size, seed=2), torch.zeros(2, channels, image, image)
-        origin = embed(zero)
-        mixed = 2.0 * (embed(a) - origin) - 3.0 * (embed(b) - origin) + origin
-        assert_close(embed(2.0 * a - 3.0 * b), mixed, "the embedding of a mixture of two images", atol=1e-4)
+        is_linear(embed, size)
         tile = torch.randn(1, channels, patch, patch, generator=torch.Generator().manual_seed(3))
         tokens = embed(tile.repeat(1, 1, image // patch, image // patch))
         assert_close(tokens, tokens[:, :1].expand_as(tokens), "the tokens of equal patches", atol=1e-4)
-        pixels = torch.zeros(channels, patch, patch, channels, image, image)
-        for channel, row, column in itertools.product(range(channels), range(patch), range(patch)):
-            pixels[channel, row, column, channel, row, column] = 5.0
-        moved = differs(embed(pixels.flatten(0, 2))[:, 0], origin[:1, 0].expand(channels * patch * patch, -1))
-        deaf = (~moved.any(dim=-1)).view(channels, patch, patch).nonzero().tolist()
-        if deaf:
-            fail(f"{len(deaf)} pixels of a patch have no influence, the first at [channel, row, column] {deaf[0]}")
+        moved = responses(embed, size)
+        place = f"of a patch of {channels} x {patch} x {patch}, counted from 0"
+        if deaf := deaf_pixels(moved):
+            fail(f"{len(deaf)} pixels have no influence, the first is number {deaf[0]} {place}", pixels=deaf)
+        if twins := twin_pixels(moved):
+            fail(f"pixels {twins[0][0]} and {twins[0][1]} {place}, share their weights", pixels=twins[0])
+
+
+def agrees(student, oracle):
+    """For the diagnosis: the same shapes, patches that move the same tokens, and the same kind of map from pixels."""
+    for size in SIZES[1:]:
+        facts = []
+        for side in (student, oracle):
+            embed = build(side, size)
+            if isinstance(embed, torch.nn.Module):
+                embed.requires_grad_(False)
+            shape = tuple(embed(picture(size)).shape)
+            facts.append((shape, *kind_of_map(embed, size, shape)))
+        if facts[0] != facts[1]:
+            fail("another kind of map")
+
+
+def kind_of_map(embed, size, shape):
+    """Facts about the map that do not depend on its weights, for comparing with ==."""
+    image, patch, _, width = size
+    if shape[1:] != ((image // patch) ** 2, width):
+        return ()
+    try:
+        is_linear(embed, size)
+        linear = True
+    except Failed:
+        linear = False
+    moved = responses(embed, size)
+    return moved_by_patch(embed, size).tolist(), linear, deaf_pixels(moved), twin_pixels(moved)

@@ -44,3 +44,16 @@ def test_buffer(student):
     shapes = {info.name: info.shape for info in encoding.tensors if info.kind != "parameter"}
     if (1, length, dim) not in shapes.values():
         fail(f"no buffer of shape {(1, length, dim)} is registered; found {shapes or 'none'}", buffers=str(shapes))
+
+
+def agrees(student, oracle):
+    """For the diagnosis: the same table, the same addition, registered in the same way."""
+    for dim, length in SIZES:
+        theirs, ours = student.PositionalEncoding(dim, length), oracle.PositionalEncoding(dim, length)
+        x = torch.randn(2, length, dim, generator=torch.Generator().manual_seed(dim))
+        for given in (torch.zeros(1, length, dim), x):
+            assert_close(theirs(given), ours(given), "the output", rtol=1e-4, atol=ANGLE_NOISE)
+        kinds = {info.kind for info in theirs.tensors if info.shape == (1, length, dim)}
+        own = ["parameter"] * len(list(ours.parameters())) + ["buffer"] * len(list(ours.buffers()))
+        if kinds != set(own):
+            fail("the table is registered in another way")

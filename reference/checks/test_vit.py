@@ -48,3 +48,18 @@ def test_output(student, oracle):
     adopt(
         theirs, ours, lambda: assert_close(answer, ours(pictures()), "the logits", atol=1e-4), ("PatchEmbed", "Block")
     )
+
+
+def agrees(student, oracle):
+    """For the diagnosis: the same logits, the same things learnable, as many blocks."""
+    test_output(student, oracle)
+    for depth in (1, 3):
+        settings = SETTINGS | {"depth": depth}
+        theirs, ours = student.VisionTransformer(**settings), oracle.VisionTransformer(**settings)
+        if len(theirs.of_class("Block")) != sum(type(module).__name__ == "Block" for module in ours.modules()):
+            fail("another number of blocks")
+        width = settings["embed_dim"]
+        for shape in ((1, 1, width), (1, PATCHES, width), (1, PATCHES + 1, width)):
+            learnable = [info for info in theirs.tensors if info.shape == shape and info.learnable]
+            if len(learnable) != sum(tuple(parameter.shape) == shape for parameter in ours.parameters()):
+                fail(f"another number of learnable tensors of shape {shape}")

@@ -35,3 +35,8 @@ def test_tokens(student):
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     straight = assert_shape(attention(x), tuple(x.shape))
     assert_close(attention(x[:, order]), straight[:, order], "the output for permuted tokens")
+
+
+def agrees(student, oracle):
+    """For the diagnosis: the same answers."""
+    test_equations(student, oracle)

@@ -1,0 +1,46 @@
+"""W_q, W_k and W_v are modules that hold one small layer for each head"""
+
+
+# %% part1 before MultiHeadAttention
+class PerHead(nn.Module):
+    def __init__(self, dim, head_num):
+        super().__init__()
+        self.heads = nn.ModuleList([nn.Linear(dim, dim // head_num) for _ in range(head_num)])
+
+    def forward(self, X):
+        return torch.cat([head(X) for head in self.heads], dim=-1)
+
+
+# %% part1 replace MultiHeadAttention
+class MultiHeadAttention(nn.Module):
+    def __init__(self, dim, head_num):
+        super().__init__()
+        self.dim = dim
+        self.head_num = head_num
+        self.word_dim = dim // head_num
+        self.W_q = PerHead(dim, head_num)
+        self.W_k = PerHead(dim, head_num)
+        self.W_v = PerHead(dim, head_num)
+        self.W_o = nn.Linear(dim, dim)
+
+    def scaled_dot_product(self, Q, K, V, mask=None):
+        scores = torch.matmul(Q, K.transpose(-2, -1)) / math.sqrt(self.word_dim)
+        if mask is not None:
+            scores = scores.masked_fill(mask == 0, -1e9)
+        return torch.matmul(F.softmax(scores, dim=-1), V)
+
+    def split(self, X):
+        B, L, _ = X.size()
+        return X.view(B, L, self.head_num, self.word_dim).transpose(1, 2)
+
+    def combine(self, X):
+        B, _, L, _ = X.size()
+        return X.transpose(1, 2).contiguous().view(B, L, self.dim)
+
+    def forward(self, X_Q, X_K, X_V, mask=None):
+        Q = self.split(self.W_q(X_Q))
+        K = self.split(self.W_k(X_K))
+        V = self.split(self.W_v(X_V))
+        heads = self.scaled_dot_product(Q, K, V, mask)
+        heads = self.W_o(self.combine(heads))
+        return heads

@@ -1,0 +1,41 @@
+"""Attention computed head by head and sentence by sentence in Python loops"""
+
+
+# %% part1 replace MultiHeadAttention
+class MultiHeadAttention(nn.Module):
+    def __init__(self, dim, head_num):
+        super().__init__()
+        self.dim = dim
+        self.head_num = head_num
+        self.word_dim = dim // head_num
+        self.W_q = nn.Linear(dim, dim)
+        self.W_k = nn.Linear(dim, dim)
+        self.W_v = nn.Linear(dim, dim)
+        self.W_o = nn.Linear(dim, dim)
+
+    def scaled_dot_product(self, Q, K, V, mask=None):
+        outputs = []
+        for h in range(self.head_num):
+            q, k, v = Q[:, h], K[:, h], V[:, h]
+            score = torch.bmm(q, k.transpose(1, 2)) / math.sqrt(q.shape[-1])
+            if mask is not None:
+                score = score.masked_fill(mask[:, 0] == False, -1e9)
+            outputs.append(torch.bmm(torch.softmax(score, dim=2), v))
+        heads = torch.stack(outputs, dim=1)
+        return heads
+
+    def split(self, X):
+        B, L, _ = X.size()
+        return X.view(B, L, self.head_num, self.word_dim).transpose(1, 2)
+
+    def combine(self, X):
+        B, _, L, _ = X.size()
+        return X.transpose(1, 2).contiguous().view(B, L, self.dim)
+
+    def forward(self, X_Q, X_K, X_V, mask=None):
+        Q = self.split(self.W_q(X_Q))
+        K = self.split(self.W_k(X_K))
+        V = self.split(self.W_v(X_V))
+        heads = self.scaled_dot_product(Q, K, V, mask)
+        heads = self.W_o(self.combine(heads))
+        return heads

@@ -1,0 +1,40 @@
+"""Softmax written out with exp and sum, after the largest score is subtracted"""
+
+
+# %% part1 replace MultiHeadAttention
+class MultiHeadAttention(nn.Module):
+    def __init__(self, dim, head_num):
+        super().__init__()
+        self.dim = dim
+        self.head_num = head_num
+        self.word_dim = dim // head_num
+        self.W_q = nn.Linear(dim, dim)
+        self.W_k = nn.Linear(dim, dim)
+        self.W_v = nn.Linear(dim, dim)
+        self.W_o = nn.Linear(dim, dim)
+
+    def scaled_dot_product(self, Q, K, V, mask=None):
+        scores = Q.matmul(K.permute(0, 1, 3, 2)) / (Q.size(-1) ** 0.5)
+        if mask is not None:
+            scores.masked_fill_(mask == 0, float("-inf"))
+        scores = scores - scores.amax(dim=-1, keepdim=True)
+        e = torch.exp(scores)
+        weights = e / torch.sum(e, dim=-1, keepdim=True)
+        heads = weights.matmul(V)
+        return heads
+
+    def split(self, X):
+        B, L, _ = X.size()
+        return X.view(B, L, self.head_num, self.word_dim).transpose(1, 2)
+
+    def combine(self, X):
+        B, _, L, _ = X.size()
+        return X.transpose(1, 2).contiguous().view(B, L, self.dim)
+
+    def forward(self, X_Q, X_K, X_V, mask=None):
+        Q = self.split(self.W_q(X_Q))
+        K = self.split(self.W_k(X_K))
+        V = self.split(self.W_v(X_V))
+        heads = self.scaled_dot_product(Q, K, V, mask)
+        heads = self.W_o(self.combine(heads))
+        return heads
