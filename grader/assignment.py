@@ -68,6 +68,7 @@ class LimitsSpec(Frozen, frozen=True):
     ask_seconds: float = 10.0
     check_seconds: float = 60.0
     accuracy_seconds: float = 600.0
+    submission_seconds: float = 1800.0
 
 
 class ToleranceSpec(Frozen, frozen=True):
@@ -136,9 +137,6 @@ def _consistent(assignment: Assignment) -> None:
     def refuse(where: str, why: str) -> None:
         raise AssignmentError(f"{path}: {where}: {why}")
 
-    for name, file in config.files.items():
-        if file.solution and not (assignment.folder / file.solution).is_file():
-            refuse(f"files.{name}", f"the solution {file.solution} does not exist")
     for name, spec in config.classes.items():
         if spec.file not in config.files:
             refuse(f"classes.{name}", f"file “{spec.file}” is not among [files]")

@@ -54,14 +54,16 @@ class TrainedModel:
 
     def load(self) -> CheckpointResult:
         """Find the settings under which the weights load strictly. Raises Missing, Failed, or what the code did."""
-        if self._search is None:
-            self._search = self._find()
+        if self._search is None and self._fault is None:
+            search = self._find()
             try:
-                best = next(self._search)
-                self._fitting.append(best)
-                self.result = CheckpointResult(settings=dict(best.values), settings_source=best.source)
+                best = next(search)
             except Fault as fault:
                 self._fault = fault
+            else:
+                self._search = search
+                self._fitting.append(best)
+                self.result = CheckpointResult(settings=dict(best.values), settings_source=best.source)
         if self._fault is not None:
             raise self._fault
         return self.result
@@ -215,6 +217,8 @@ class TrainedModel:
         if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
             found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             raise Failed(f"the model answers a batch of {count} images with {found}, expected {expected}")
+        if not logits.is_floating_point():
+            raise Failed(f"the model answers with numbers of type {logits.dtype}, expected are logits")
 
     def _in_time(self, seconds: float, batches: int, done: int, total: int) -> None:
         limit = self._assignment.config.limits.accuracy_seconds

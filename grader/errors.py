@@ -5,6 +5,7 @@
     ├── AssignmentError          assignment.toml, checks or masters are wrong      exit 2
     ├── SandboxError             the sandbox cannot be had on this machine         exit 2
     ├── IntakeError              the archive cannot be read as a submission        exit 3
+    ├── NotGraded                the sandbox ended again and again meanwhile       exit 3
     ├── NotebookError            a notebook cannot be read at all                  a verdict
     ├── WireError                a reply broke the protocol                        a verdict
     └── Fault                    a check ended early through the student's code    a verdict
@@ -44,6 +45,10 @@ class SandboxError(GraderError):
 
 
 class IntakeError(GraderError):
+    exit_code = 3
+
+
+class NotGraded(GraderError):
     exit_code = 3
 
 

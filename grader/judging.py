@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from grader.errors import SandboxError
     from grader.records import Diagnosis
     from grader.rubric import Outcome
     from grader.submission import Opened
@@ -20,6 +21,7 @@ class Grading:
     opened: Opened
     outcomes: list[Outcome] = field(default_factory=list)
     diagnoses: list[Diagnosis] = field(default_factory=list)
+    sandbox_gone: SandboxError | None = None  # nothing was judged then
 
 
 GRADING = pytest.StashKey[Grading]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +13,18 @@ _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
 _ASSIGNMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign)
+# Bare calls that fill or change what they are called on, and do nothing else.
+_FILLING = frozenset(
+    {"add", "add_argument", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "pop"}
+    | {"remove", "reverse", "setdefault", "sort", "update"}
+)
+# Work that takes time, even where its result goes into a list: `losses.append(train_one_epoch(model))`.
+_WORKS = re.compile(r"(?i)backward|step|sleep|fit|.*(train|epoch|download).*")
+# Decorators that wrap a definition and leave their arguments as they are.
+_WRAPPERS = frozenset(
+    {"autocast", "compile", "dataclass", "enable_grad", "inference_mode", "lru_cache", "no_grad", "partial"}
+    | {"set_grad_enabled", "total_ordering", "wraps"}
+)
 STAR = "*"  # the "name" that a star import binds
 
 
@@ -23,7 +36,7 @@ class Uses:
     certain: frozenset[str]  # bound whichever way the branches go
     now: frozenset[str]  # read while the statement runs: bases, decorators, defaults, class bodies, expressions
     later: frozenset[str]  # read when a function that it defines is called
-    alters: frozenset[str]  # `X.a = …`, `X[…] = …`
+    alters: frozenset[str]  # `X.a = …`, `X[…] = …`, `X.append(…)`, `setattr(X, …)`, `@add_to(X)` above a definition
     trains: bool  # holds a loop that does work, and so is kept only as a last resort
 
 
@@ -265,20 +278,71 @@ def _trains(statement: ast.stmt) -> bool:
 
 
 def _calls_barely(statement: ast.stmt) -> bool:
-    """Does it hold an expression statement, as `loss.backward()` is one? A bare string is a comment."""
-    return any(isinstance(n, ast.Expr) and not isinstance(n.value, ast.Constant) for n in _own_nodes(statement))
+    """Does it hold an expression statement, as `loss.backward()` is one, that does more than fill a container?
+
+    A bare string is a comment.
+    """
+    bare = [n for n in _own_nodes(statement) if isinstance(n, ast.Expr) and not isinstance(n.value, ast.Constant)]
+    fills = [n for n in bare if _filled(n)]
+    return len(fills) < len(bare) or (bool(fills) and _works(statement))
+
+
+def _works(statement: ast.stmt) -> bool:
+    return any(isinstance(n, ast.Call) and _WORKS.fullmatch(_last_name(n.func)) for n in _own_nodes(statement))
+
+
+def sets_quietly(function: ast.stmt) -> set[str]:
+    """The names that calling this function binds in the module, where it does little else: no work, no bare calls."""
+    if not isinstance(function, ast.FunctionDef):
+        return set()
+    bound, global_, _ = _bound_in(function.body)
+    quiet = not any(_trains(node) or _works(node) or _calls_barely(node) for node in function.body if not _prints(node))
+    return bound & global_ if quiet else set()
+
+
+def _prints(statement: ast.stmt) -> bool:
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(call, ast.Call) and _last_name(call.func) in ("print", "manual_seed", "seed")
 
 
 def _alters(statement: ast.stmt) -> set[str]:
     """Names whose attributes or items are set. A block that also makes bare calls is doing something else."""
-    if isinstance(statement, _DEFINITIONS) or (isinstance(statement, _COMPOUND) and _calls_barely(statement)):
+    if isinstance(statement, _DEFINITIONS):
+        return _decorated(statement.decorator_list)
+    if isinstance(statement, _COMPOUND) and _calls_barely(statement):
         return set()
+    fills = not _trains(statement)  # `while True: found.append(1)` never ends
     altered = set()
     for node in _own_nodes(statement):
         if isinstance(node, _ASSIGNMENTS):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             altered |= {root for target in targets if (root := _root(target))}
+        elif isinstance(node, ast.Expr) and fills and not _works(node) and (name := _filled(node)):
+            altered.add(name)
     return altered
+
+
+def _decorated(decorators: Iterable[ast.expr]) -> set[str]:
+    """`X` of `@add_to_class(X)`: a class that gains a method, or a table in which the definition is registered."""
+    calls = [d for d in decorators if isinstance(d, ast.Call) and _last_name(d.func) not in _WRAPPERS]
+    given = [value for call in calls for value in (*call.args, *(keyword.value for keyword in call.keywords))]
+    return {value.id for value in given if isinstance(value, ast.Name)}
+
+
+def _filled(statement: ast.Expr) -> str | None:
+    """`X` of `X.append(…)`, `X.a["b"].update(…)` and `setattr(X, …)`."""
+    call = statement.value
+    if not isinstance(call, ast.Call):
+        return None
+    if isinstance(call.func, ast.Attribute) and call.func.attr in _FILLING:
+        return _root(call.func)
+    if isinstance(call.func, ast.Name) and call.func.id == "setattr" and call.args:
+        return call.args[0].id if isinstance(call.args[0], ast.Name) else _root(call.args[0])
+    return None
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _root(target: ast.expr) -> str | None:

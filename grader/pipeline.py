@@ -15,7 +15,7 @@ import pytest
 
 import grader
 from grader.assignment import Assignment
-from grader.errors import AssignmentError
+from grader.errors import AssignmentError, NotGraded, SandboxError
 from grader.flags import flags_of
 from grader.judging import GRADING, Grading
 from grader.records import CheckpointResult, CriterionResult, Diagnosis, Record, SubmissionInfo, Verdict
@@ -45,7 +45,23 @@ def grade(
     options: Options = Options(),
     progress: Progress = silent,
 ) -> Record:
-    """Grade one submission. Raises IntakeError, AssignmentError, SandboxError; all else is a verdict in the record."""
+    """Grade one submission. Raises IntakeError, AssignmentError, SandboxError; all else is a verdict in the record.
+
+    Where the sandbox ends, it is started anew and the submission graded once more. Raises NotGraded when that one ends
+    as well: what a submission did to the sandbox is neither a mark nor a full mark.
+    """
+    try:
+        return _grade(path, assignment, sandbox, options, progress)
+    except SandboxError:
+        sandbox.revive()
+    try:
+        return _grade(path, assignment, sandbox, options, progress)
+    except SandboxError as error:
+        sandbox.revive()
+        raise NotGraded(f"{path.name} could not be graded: the sandbox ended twice meanwhile ({error})") from None
+
+
+def _grade(path: Path, assignment: Assignment, sandbox: Sandbox, options: Options, progress: Progress) -> Record:
     started = time.monotonic()
     with opened(path, assignment, sandbox, progress) as submission:
         grading = Grading(submission)
@@ -72,6 +88,8 @@ def _run_checks(grading: Grading, options: Options, progress: Progress) -> None:
     _forget_other_checks(assignment.checks)
     with _quiet_pytest(), contextlib.redirect_stdout(io.StringIO()):
         code = pytest.main(arguments, plugins=[_Given(grading), errors])
+    if grading.sandbox_gone is not None:
+        raise grading.sandbox_gone
     if errors.found or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         if code == pytest.ExitCode.INTERRUPTED and not errors.found:
             raise KeyboardInterrupt

@@ -2,7 +2,8 @@
 
 A name that is used while a definition runs (a base class, a decorator, a default, a class body) needs the last binding
 before it; a name that is used inside a function needs the last binding of the whole notebook. Where a function may be
-called in both places, both bindings are kept. Bare expression statements are never kept.
+called in both places, both bindings are kept. Of bare expression statements only those are kept that fill or set what
+is needed: `TABLE.update(…)`, `setattr(A, …)`, and the call of a function that does no more than bind globals.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
-from grader.names import STAR, Uses
+from grader.names import STAR, Uses, sets_quietly
 from grader.notebook import Entry, Notebook, Problem, Program
 from grader.statements import Statement, code
 
@@ -32,7 +34,7 @@ def slice_program(notebook: Notebook, wanted: Sequence[str], replacements: Mappi
     """
     written = code(notebook)
     stand_ins = {_normal(name): source for name, source in (replacements or {}).items()}
-    statements = _with_stand_ins(list(written.statements), stand_ins)
+    statements = _with_stand_ins(_with_globals(written.statements), stand_ins)
     slicer = _Slicer(statements, sealed=stand_ins)
     for name in [*wanted, *stand_ins]:
         slicer.want(_normal(name))
@@ -170,6 +172,19 @@ def _bindings(statements: Sequence[Statement]) -> dict[str, list[int]]:
         if name not in found:
             found[name] = positions
     return dict(found)
+
+
+def _with_globals(statements: Sequence[Statement]) -> list[Statement]:
+    """`configure()` binds what the function `configure` declares global and sets."""
+    sets: dict[str, set[str]] = {}
+    found: list[Statement] = []
+    for statement in statements:
+        call = statement.node.value if isinstance(statement.node, ast.Expr) else None
+        bound = sets.get(call.func.id) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else None
+        sets |= {name: sets_quietly(statement.node) for name in statement.uses.binds}
+        uses = statement.uses
+        found.append(replace(statement, uses=replace(uses, binds=uses.binds | bound)) if bound else statement)
+    return found
 
 
 def _with_stand_ins(statements: list[Statement], sources: Mapping[str, str]) -> list[Statement]:

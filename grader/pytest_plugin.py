@@ -151,12 +151,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     try:
         return (yield)
     except Fault as fault:
-        if not spec.standins or fault.verdict == "missing":
+        if fault.verdict == "missing":
             raise
-        if not _passes_upon_standins(pyfuncitem, opened, spec.standins):
+        if spec.standins and _passes_upon_standins(pyfuncitem, opened, spec.standins):
+            names = " and ".join(spec.standins)
+            remark = f"judged upon a stand-in for {names}, because with your own: {fault.message}"
+        elif not (remark := _right_but_for_a_named_mistake(pyfuncitem)):
             raise
-        names = " and ".join(spec.standins)
-        pyfuncitem.stash[EARNED_WITH] = f"judged upon a stand-in for {names}, because with your own: {fault.message}"
+        pyfuncitem.stash[EARNED_WITH] = remark
         return True
 
 
@@ -184,6 +186,30 @@ def _passes_upon_standins(item: pytest.Function, opened: Opened, names: tuple[st
         opened.oracle.use_standins(())
 
 
+def _right_but_for_a_named_mistake(item: pytest.Function) -> str:
+    """A mistake in the same class that an earlier criterion has paid for, and that explains all that is seen here.
+
+    Where the student's code computes just what the mutant computes, what this criterion looks at is as in the
+    reference. Returns a remark, or "".
+    """
+    from grader.checking.diagnosis import same, suspects
+
+    grading: Grading = item.config.stash[GRADING]
+    config, agrees = grading.opened.assignment.config, getattr(item.module, "agrees", None)
+    here = criterion_of(item)
+    if agrees is None:
+        return ""
+    for diagnosis in grading.diagnoses:
+        shared = set(config.criteria[diagnosis.criterion].needs) & set(config.criteria[here].needs)
+        if diagnosis.criterion == here or not shared & set(config.classes):
+            continue
+        for mutant, oracle in suspects(grading.opened.assignment)[diagnosis.criterion]:
+            if mutant.id == diagnosis.id and same(grading.opened.student, oracle, agrees):
+                title = config.criteria[diagnosis.criterion].title
+                return f"right but for the mistake that is named under “{title}”: {diagnosis.message}"
+    return ""
+
+
 # ---- the verdict ----------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +221,12 @@ def pytest_runtest_makereport(
     report = yield
     grading = item.config.stash.get(GRADING, None)
     if grading is None or (call.when != "call" and call.excinfo is None):
+        return report
+    from grader.errors import SandboxError
+
+    if call.excinfo is not None and isinstance(call.excinfo.value, SandboxError):
+        grading.sandbox_gone = call.excinfo.value
+        item.session.shouldstop = f"the sandbox is gone: {call.excinfo.value}"
         return report
     outcome = _outcome(item, call)
     grading.outcomes.append(outcome)

@@ -45,10 +45,17 @@ class Reading:
 
 def read_settings(statements: Sequence[Statement], wanted: Sequence[str], class_name: str) -> Reading:
     """Read all statements in order, and at last the functions that nothing called. Never raises."""
-    reader = _Reader(wanted, class_name, statements)
-    with contextlib.suppress(_OutOfStepsError):  # what was read until then still counts
-        reader.read_all()
-    return reader.reading
+    found = Reading()
+    # A notebook that asks for a GPU is read for both answers; for the one of the machine that trained, last.
+    for gpu in (False, True):
+        reader = _Reader(wanted, class_name, statements, gpu)
+        with contextlib.suppress(_OutOfStepsError):  # what was read until then still counts
+            reader.read_all()
+        found.calls += reader.reading.calls
+        found.named += reader.reading.named
+        if not reader.asked:
+            break
+    return found
 
 
 class _OutOfStepsError(Exception):
@@ -67,7 +74,9 @@ class _Frame:
 
 
 class _Reader:
-    def __init__(self, wanted: Sequence[str], class_name: str, statements: Sequence[Statement]) -> None:
+    def __init__(self, wanted: Sequence[str], class_name: str, statements: Sequence[Statement], gpu: bool) -> None:
+        self.gpu = gpu  # the answer to whether there is one
+        self.asked = False
         self.wanted = wanted
         self.class_name = class_name
         self.statements = statements
@@ -75,6 +84,7 @@ class _Reader:
         self.steps = 0
         self.depth = 0
         self.saving: dict[int, bool] = {}  # by id of the function nodes that were visited
+        self.lambdas: dict[int, ast.FunctionDef] = {}  # by id of the lambda; kept, so that no id is given twice
         classes = [s.node for s in statements if isinstance(s.node, ast.ClassDef) and s.node.name == class_name]
         found = [n for n in (classes[-1].body if classes else []) if isinstance(n, ast.FunctionDef)]
         self.init = next((n for n in reversed(found) if n.name == "__init__"), None)
@@ -233,6 +243,22 @@ class _Reader:
         test = self.value(node.test)
         return UNKNOWN if test is UNKNOWN else self.value(node.body if test else node.orelse)
 
+    def value_Compare(self, node: ast.Compare) -> Any:
+        """Whether a device is the GPU; nothing else is told, as a loop that is read once leaves stale values."""
+        self.visit_all(node)
+        words = [s.value for s in (node.left, *node.comparators) if isinstance(s, ast.Constant)]
+        if len(node.ops) > 1 or not isinstance(node.ops[0], (ast.Eq, ast.NotEq)) or words not in (["cuda"], ["cpu"]):
+            return UNKNOWN
+        self.asked = True
+        return self.gpu == ((words == ["cuda"]) == isinstance(node.ops[0], ast.Eq))
+
+    def value_Lambda(self, node: ast.Lambda) -> Function:
+        self.visit_all(node)
+        if id(node) not in self.lambdas:
+            body = ast.copy_location(ast.Return(node.body), node)
+            self.lambdas[id(node)] = ast.copy_location(ast.FunctionDef("", node.args, [body], []), node)
+        return Function(self.lambdas[id(node)], self.frame.cell, self.frame.offset)
+
     def value_List(self, node: ast.List | ast.Tuple) -> list[Any]:
         return [self.value(element) for element in node.elts]
 
@@ -262,6 +288,35 @@ class _Reader:
         return UNKNOWN
 
     value_GeneratorExp = value_ListComp
+
+    def value_DictComp(self, node: ast.DictComp) -> Any:
+        """`{k: v for k, v in best.items() if k != "accuracy"}`"""
+        first = node.generators[0]
+        items = self.value(first.iter)
+        values: dict[Any, Any] = {}
+        for turn in items[:MAX_ITEMS] if isinstance(items, list) and len(node.generators) == 1 else [UNKNOWN]:
+            self.assign(first.target, turn)
+            kept = [self.holds(test) for test in first.ifs]
+            key, value = self.value(node.key), self.value(node.value)
+            if UNKNOWN in kept or not isinstance(key, (str, int)):
+                return UNKNOWN
+            if all(kept):
+                values[key] = value
+        self.note_mapping(node, values)
+        return values
+
+    def holds(self, test: ast.expr) -> Any:
+        """`k != "accuracy"`, `k in names`: True, False or UNKNOWN."""
+        if not isinstance(test, ast.Compare) or len(test.ops) > 1:
+            return UNKNOWN
+        left, right, sign = self.value(test.left), self.value(test.comparators[0]), type(test.ops[0])
+        if not isinstance(left, (str, int)):
+            return UNKNOWN
+        if sign in (ast.Eq, ast.NotEq) and isinstance(right, (str, int)):
+            return (left == right) is (sign is ast.Eq)
+        if sign in (ast.In, ast.NotIn) and isinstance(right, (list, dict)):
+            return (left in right) is (sign is ast.In)
+        return UNKNOWN
 
     def value_Call(self, node: ast.Call) -> Any:
         positional: list[Any] | None = []
@@ -297,10 +352,23 @@ class _Reader:
                 if _is_network(called.node):
                     return UNKNOWN  # trying out a layer on its own is no setting
                 return self.construct(node, called, positional, named)
+            if isinstance(named.get("key"), Function) and positional and isinstance(positional[0], list):
+                return self.best(name, positional[0], named["key"], named.get("reverse") is True)
+        if name == "is_available" and (not isinstance(node.func, ast.Attribute) or _is_cuda(node.func.value)):
+            self.asked = True
+            return self.gpu
         result = call(name, positional, named)
         if isinstance(result, (dict, Object)):
             self.note_mapping(node, result if isinstance(result, dict) else result.values)
         return result
+
+    def best(self, name: str, items: list[Any], key: Function, reverse: bool) -> Any:
+        """`max(results, key=lambda r: r["accuracy"])` and its like."""
+        pairs = [(self.call_function(key, [one], {}), one) for one in items[:MAX_ITEMS]]
+        if not pairs or not all(is_number(number) for number, _ in pairs) or name not in ("max", "min", "sorted"):
+            return UNKNOWN
+        pairs.sort(key=lambda pair: pair[0], reverse=name == "max" or reverse)
+        return [one for _, one in pairs] if name == "sorted" else pairs[0][1]
 
     # Functions and classes.
 
@@ -365,6 +433,10 @@ class _Reader:
                 home = Function(member, owner.of.cell, owner.of.offset)
                 return self.call_function(home, [owner, *positional], named)
         return UNKNOWN
+
+
+def _is_cuda(node: ast.expr) -> bool:
+    return (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")) == "cuda"
 
 
 def _saves(node: ast.AST) -> bool:

@@ -49,7 +49,8 @@ GRAVITY = (
 def score(criteria: Mapping[str, CriterionSpec], outcomes: Sequence[Outcome]) -> tuple[CriterionResult, ...]:
     """One result a criterion, in the rubric's order.
 
-    A broken check is the grader's fault: it keeps its full points until a person has looked. Raises AssignmentError
+    A broken check is the grader's fault: its points are neither earned nor lost until a person has looked, so that
+    they count neither in the criterion's points nor in its maximum. Raises AssignmentError
     when the checks that ran are not the checks that the rubric names.
     """
     by_criterion: dict[str, dict[str, Outcome]] = {name: {} for name in criteria}
@@ -75,7 +76,7 @@ def _criterion(name: str, spec: CriterionSpec, outcomes: Mapping[str, Outcome]) 
         id=name,
         title=spec.title,
         points=round(sum(result.points for result in results), 6),
-        max_points=spec.points,
+        max_points=round(sum(result.max_points for result in results), 6),
         verdict=verdict,
         blame=verdict.blame,
         proposed=spec.proposed,
@@ -84,13 +85,15 @@ def _criterion(name: str, spec: CriterionSpec, outcomes: Mapping[str, Outcome]) 
 
 
 def _result(criterion: str, outcome: Outcome, points: float) -> CheckResult:
-    share = 1.0 if outcome.verdict is Verdict.BROKEN else min(max(outcome.share, 0.0), 1.0)
+    share, message = min(max(outcome.share, 0.0), 1.0), outcome.message
+    if outcome.verdict is Verdict.BROKEN:  # a submission that provokes a fault of ours must gain nothing by it
+        points, message = 0.0, f"{message}; {points:g} points wait for a person"
     return CheckResult(
         id=f"{criterion}.{outcome.check}",
         title=outcome.title,
         verdict=outcome.verdict,
         blame=outcome.verdict.blame,
-        message=outcome.message,
+        message=message,
         evidence=dict(outcome.evidence),
         points=round(points * share, 6),
         max_points=points,

@@ -13,6 +13,7 @@ import nbformat
 
 from grader import template
 from grader.assignment import Assignment
+from grader.checking.compare import tolerating
 from grader.checking.oracle import Oracle
 from grader.checking.student import Student
 from grader.checkpoint import TrainedModel
@@ -96,10 +97,8 @@ def opened(path: Path, assignment: Assignment, sandbox: Sandbox, progress: Progr
     if config.checkpoint is not None:
         weights = submission.files.get(config.checkpoint.file)
         trained = TrainedModel(assignment, student, weights.data if weights else None, progress)
-    try:
+    with tolerating(config.tolerance.rtol, config.tolerance.atol), contextlib.closing(student):
         yield Opened(assignment, submission, notebooks, student, Oracle(assignment, hidden.solutions), trained)
-    finally:
-        student.close()
 
 
 def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerLimits:

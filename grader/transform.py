@@ -49,7 +49,12 @@ def transform_of(notebook: Notebook, dataset_call: str) -> Affine | Program:
     _, expression, local, cell = best
     bindings = {**_assignments([s.node for s in code(notebook).statements]), **local}
     simple = _affine(expression, bindings, MAX_HOPS)
-    return simple if simple is not None else _program(notebook, expression, local, cell)
+    if simple is not None:
+        return simple
+    try:
+        return _program(notebook, expression, local, cell)
+    except (ValueError, RecursionError):  # a number or a nesting that can be read and not be written again
+        return Affine()
 
 
 def _calls(node: ast.stmt, name: str) -> Iterator[tuple[dict[str, ast.expr], ast.Call]]:
@@ -110,11 +115,11 @@ def _number(node: ast.expr | None) -> float | None:
     """A literal number, or the only one in a tuple or list."""
     try:
         value = ast.literal_eval(node) if node is not None else None
-    except ValueError:
-        return None
-    if isinstance(value, tuple | list) and len(value) == 1:
-        value = value[0]
-    return float(value) if isinstance(value, int | float) else None
+        if isinstance(value, tuple | list) and len(value) == 1:
+            value = value[0]
+        return float(value) if isinstance(value, int | float) else None
+    except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError):
+        return None  # `{[]: 1}` cannot be hashed, and an integer may be too large for a float
 
 
 def _program(notebook: Notebook, expression: ast.expr, scope: Mapping[str, ast.expr], cell: int) -> Program:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Final, TypeGuard
 
 MAX_ITEMS = 64  # of a list that is appended to, and turns of a loop over a list
 _LARGEST = 1e12
+_MAX_JSON = 4_000  # characters; settings are short, and a loop may read them again and again
 
 
 class Unknown:
@@ -81,12 +83,16 @@ def call(name: str, positional: list[Any], named: Mapping[str, Any]) -> Any:
     if name in ("max", "min") and len(positional) > 1 and all(is_number(value) for value in positional):
         return max(positional) if name == "max" else min(positional)
     if name in ("dict", "SimpleNamespace", "Namespace", "EasyDict"):
-        values = {**(first if isinstance(first, dict) else {}), **named}
-        return values if name == "dict" else Object(values)
+        given = _mapping(first) if positional else {}
+        if given is None:
+            return UNKNOWN
+        return {**given, **named} if name == "dict" else Object({**given, **named})
     if name in ("deepcopy", "copy", "tuple", "list") and isinstance(first, (dict, list, Object)):
         return first.copy() if isinstance(first, (dict, list)) else Object(dict(first.values), first.of)
     if name in ("vars", "asdict") and isinstance(first, Object):
         return dict(first.values)
+    if name == "loads" and isinstance(first, str):
+        return _json(first)
     if name == "ArgumentParser":
         return Object({})
     if name == "enumerate" and isinstance(first, list):
@@ -94,6 +100,24 @@ def call(name: str, positional: list[Any], named: Mapping[str, Any]) -> Any:
     if name == "zip" and all(isinstance(value, list) for value in positional):
         return [list(values) for values in zip(*positional, strict=False)]
     return UNKNOWN
+
+
+def _json(text: str) -> Any:
+    try:
+        read = json.loads(text[:_MAX_JSON])
+    except (ValueError, RecursionError):
+        return UNKNOWN
+    return read if isinstance(read, dict) else UNKNOWN
+
+
+def _mapping(value: Any) -> dict[Any, Any] | None:
+    """A mapping, or the pairs of one, as `dict` takes them; None for anything else."""
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, list):
+        return None
+    pairs = [pair for pair in value if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], (str, int))]
+    return dict(pairs) if len(pairs) == len(value) else None
 
 
 def call_method(owner: Any, name: str, positional: list[Any], named: Mapping[str, Any]) -> Any:

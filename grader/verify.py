@@ -144,8 +144,9 @@ def _hand_in(bench: _Bench, case: Case) -> Iterator[tuple[str, bytes]]:
     config, folder = bench.assignment.config, bench.assignment.folder
     if case.kind == "reference":
         for role, spec in config.files.items():
-            if not spec.solution:
-                raise AssignmentError(f"{folder}: files.{role} names no solution, so the reference cannot be graded")
+            if not spec.solution or not (folder / spec.solution).is_file():
+                where = f"the solution {spec.solution} of files.{role} does not exist" if spec.solution else ""
+                raise AssignmentError(f"{folder}: {where or f'files.{role} names no solution'}: nothing to grade")
             yield Path(spec.solution).name, (folder / spec.solution).read_bytes()
         return
     if case.kind == "template":

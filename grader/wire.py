@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import safetensors
@@ -27,6 +27,7 @@ PREFIX = struct.Struct(">4sIQ")
 TENSOR_EXTENSION = 1
 MAX_RANK = 8
 MAX_TENSORS = 4096
+MAX_TENSOR_HEADER = 1 << 20  # bytes; decoded, a shape takes many times what it takes as text
 
 # safetensors' names for the dtypes that a check can make sense of; quantised, complex and float8 are refused.
 DTYPES = {
@@ -174,10 +175,10 @@ AnyRequest = (
 
 
 class Frame(Frozen, frozen=True):
-    """One line of a traceback that lies in the student's own notebook."""
+    """One line of a traceback that lies in the student's own notebook: cells and lines count from 1."""
 
-    filename: str
-    line: int
+    cell: Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+    line: Annotated[int, msgspec.Meta(ge=0, le=10**7)]
     function: str
 
 
@@ -298,6 +299,8 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
         return {}
     if len(payload) < 8 or (length := int.from_bytes(payload[:8], "little")) > len(payload) - 8:
         raise WireError("the tensors of a frame are cut short")
+    if length > MAX_TENSOR_HEADER:
+        raise WireError(f"the tensors of a frame have a header of {length} bytes; at most {MAX_TENSOR_HEADER} are read")
     try:
         metas = _META.decode(payload[8 : 8 + length])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

@@ -186,8 +186,106 @@ def test_assignments_to_attributes_and_items_of_a_needed_name_are_kept_and_bare_
         "class A: pass",
         "def forward(self): return 1",
         "A.forward = forward\nA.table['x'] = 1\nB.forward = forward",
-        "A.update(3)\nsetattr(A, 'x', 1)\nA()",
+        "A.check(3)\nprint(A.x)\nA()\nA",
     ) == ["class A: pass", "def forward(self): return 1", "A.forward = forward", "A.table['x'] = 1"]
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        "A.update(x=1)",
+        "A['x'].append(1)",
+        "A.rows.extend([1])",
+        "A.insert(0, 1)",
+        "A.add(1)",
+        "A.setdefault('x', 1)",
+        "A.sort()",
+        "setattr(A, 'x', 1)",
+        "setattr(A.inner, 'x', 1)",
+        "for k in range(5):\n    A.append(10**k)",
+        "for k in range(5):\n    if k:\n        setattr(A, str(k), k)",
+        "with open('f'):\n    A.append(1)",
+        "@add_to_class(A)\ndef f(self): pass",
+        "@table.register(kind=A)\nclass B: pass",
+    ],
+)
+def test_what_fills_a_needed_name_is_kept_and_only_for_it(filling: str) -> None:
+    assert kept("A", "A = make()\nC = 1", filling) == ["A = make()", filling]
+    assert kept("C", "A = make()\nC = 1", filling) == ["C = 1"]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "for x in data:\n    loss.backward()\n    A.append(loss.item())",
+        "for x in data:\n    A.append(x)\n    print(x)",
+        "for x in data:\n    time.sleep(1)\n    A.append(x)",
+        "for x in data:\n    A.append(train_one_epoch(x))",
+        "for x in data:\n    loss = model.fit(x)\n    A.append(loss)",
+        "while True:\n    A.append(1)",
+        "if A:\n    A.append(1)\n    Train()",
+        "A.append(Train())",
+        "A.update(model.fit(data))",
+        "@torch.autocast(A)\ndef step(): return loader",
+        "@wraps(A)\ndef step(): return loader",
+        "@A\ndef step(): return loader",
+    ],
+)
+def test_work_that_fills_a_needed_name_by_the_way_is_left_out(work: str) -> None:
+    assert kept("A", "A = []", "data = loader = model = loss = 1", work) == ["A = []"]
+
+
+def test_a_loop_that_fills_a_table_binds_its_names_and_one_that_works_does_so_as_the_last_resort() -> None:
+    filling = "for A in (1, 2):\n    found.append(A)"
+    assert kept("A", "found = []", "A = 0", filling) == ["found = []", "A = 0", filling]
+    assert kept("A", "found = []", "A = 0", filling + "\n    Train()") == ["A = 0"]
+
+
+def test_methods_that_are_added_later_are_there() -> None:
+    program = slice_program(
+        notebook(
+            "def add_to(cls):\n    return lambda f: setattr(cls, f.__name__, f)",
+            "class A: pass",
+            "@add_to(A)\ndef f(self): return one",
+            "def g(self): return 2\nsetattr(A, 'g', g)",
+            "one = 1",
+        ),
+        ["A"],
+    )
+    made = run(program)["A"]()
+    assert (made.f(), made.g()) == (1, 2)
+
+
+CONFIGURE = "def configure():\n    global BASE\n    BASE = 2\n    print(BASE)"
+
+
+def test_the_call_of_a_function_that_sets_globals_binds_them() -> None:
+    cells = ("BASE = 1", CONFIGURE, "configure()", "def A(): return BASE")
+    program = slice_program(notebook(*cells), ["A"])
+    assert [entry.names for entry in program.entries] == [("BASE",), ("configure",), ("BASE",), ("A",)]
+    assert run(program)["A"]() == 2
+    assert kept("A", *cells[1:]) == [CONFIGURE, "configure()", "def A(): return BASE"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BASE = fit(model)",
+        "BASE = 2\n    Train()",
+        "for x in data:\n        BASE = x\n        x.backward()",
+        "while True: BASE = 1",
+        "local = 1",
+    ],
+)
+def test_a_function_that_works_is_not_called_for_the_globals_that_it_sets(body: str) -> None:
+    source = f"def main():\n    global BASE\n    {body}"
+    assert kept("A", "BASE = 1", source, "main()", "def A(): return BASE") == ["BASE = 1", "def A(): return BASE"]
+
+
+def test_a_function_that_was_defined_anew_binds_what_the_new_one_sets() -> None:
+    assert kept("A", CONFIGURE, "def configure(): pass", "configure()", "def A(): return BASE") == [
+        "def A(): return BASE"
+    ]
 
 
 def test_an_alteration_of_a_binding_that_was_replaced_is_left_out() -> None:

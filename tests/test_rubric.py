@@ -23,8 +23,8 @@ def outcome(check: str, verdict: Verdict, share: float | None = None, criterion:
         (Verdict.PASSED, Verdict.FAILED, 2, Verdict.PARTIAL, Blame.STUDENT),
         (Verdict.MISSING, Verdict.MISSING, 0, Verdict.MISSING, Blame.STUDENT),
         (Verdict.FAILED, Verdict.TIMEOUT, 0, Verdict.TIMEOUT, Blame.STUDENT),
-        (Verdict.BROKEN, Verdict.FAILED, 2, Verdict.BROKEN, Blame.GRADER),
-        (Verdict.BROKEN, Verdict.PASSED, 8, Verdict.BROKEN, Blame.GRADER),
+        (Verdict.BROKEN, Verdict.FAILED, 0, Verdict.BROKEN, Blame.GRADER),
+        (Verdict.BROKEN, Verdict.PASSED, 6, Verdict.BROKEN, Blame.GRADER),
     ],
 )
 def test_a_criterion_adds_up_its_checks(
@@ -32,6 +32,12 @@ def test_a_criterion_adds_up_its_checks(
 ) -> None:
     (result,) = score(SPEC, [outcome("shape", shape), outcome("output", output)])
     assert (result.points, result.verdict, result.blame) == (points, verdict, blame)
+
+
+def test_a_broken_check_is_neither_earned_nor_lost() -> None:
+    (result,) = score(SPEC, [outcome("shape", Verdict.BROKEN), outcome("output", Verdict.PASSED)])
+    assert (result.points, result.max_points) == (6, 6)
+    assert "2 points wait for a person" in result.checks[0].message
 
 
 def test_a_share_of_a_check_is_a_share_of_its_points() -> None:

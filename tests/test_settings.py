@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -221,6 +222,49 @@ def test_a_method_is_shown_in_the_cell_that_holds_it_and_not_where_it_is_called(
 def test_equal_settings_are_given_once_with_their_best_rank() -> None:
     several = found(MODEL, f"{LOCALS}\n{CALL}", LOCALS)
     assert [c.rank for c in several if c.values == FIVE] == [0]
+
+
+FIVE_NAMES = list(FIVE)
+FIVE_VALUES = list(FIVE.values())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        f"settings = dict(zip({FIVE_NAMES}, {FIVE_VALUES}))",
+        f"settings = dict({[list(pair) for pair in FIVE.items()]})",
+        f"settings = dict(zip({FIVE_NAMES}, {[0, *FIVE_VALUES[1:]]}), {FIVE_NAMES[0]}={FIVE_VALUES[0]})",
+        f"import json\nsettings = json.loads('{json.dumps(FIVE)}')",
+        f"runs = [{{'depth': 1, 'acc': 80.5}}, {{**{FIVE}, 'acc': 90.5}}, {{'depth': 2, 'acc': 85}}]\n"
+        "best = max(runs, key=lambda r: r['acc'])\nsettings = {k: v for k, v in best.items() if k != 'acc'}",
+        f"runs = [({FIVE}, 90.5), ({{'depth': 1}}, 80.5)]\nsettings = sorted(runs, key=lambda r: r[1])[-1][0]",
+        f"runs = [({FIVE}, 0.1), ({{'depth': 1}}, 0.2)]\nsettings = min(runs, key=lambda r: r[1])[0]",
+    ],
+)
+def test_settings_that_a_small_expression_makes_are_followed(made: str) -> None:
+    first = found(MODEL, made, "ViT(**settings)")[0]
+    assert (first.values, first.source) == (FIVE, "ViT(…) in cell 3, line 1")  # and not the same numbers as text
+
+
+@pytest.mark.parametrize("made", ["dict(load())", "dict([1, 2])", "dict(zip(load(), [1]))", "json.loads(load())"])
+def test_a_mapping_that_cannot_be_told_is_not_taken_for_an_empty_one(made: str) -> None:
+    assert best(MODEL, f"settings = {made}\nViT(num_heads=8, **settings)") == {"num_heads": 8}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "if torch.cuda.is_available():\n    depth = 6\nelse:\n    depth = 2",
+        "if not torch.cuda.is_available():\n    depth = 2\nelse:\n    depth = 6",
+        "depth = 6 if device.type == 'cuda' else 2",
+        "depth = 2 if device.type != 'cuda' else 6",
+        "depth = 2 if str(device) == 'cpu' else 6",
+        "gpu = torch.cuda.is_available()\ndepth = 6 if gpu else 2",
+    ],
+)
+def test_a_choice_by_the_gpu_gives_both_settings_those_with_one_first(choice: str) -> None:
+    several = found(MODEL, choice, "ViT(depth=depth)")
+    assert [c.values["depth"] for c in several if c.source.startswith("ViT(")] == [6, 2]
 
 
 @pytest.mark.timeout(60)

@@ -58,3 +58,17 @@ def test_an_unusual_transform_becomes_a_program_that_binds_it() -> None:
     assert isinstance(program, Program)
     names = [name for entry in program.entries for name in entry.names]
     assert names == ["transforms", "SIDE", "size", "t", NAME]
+
+
+@pytest.mark.parametrize(
+    "mean",
+    ["{[]: 1}", "1" + "0" * 400, "-" * 150 + "1", "0x" + "f" * 3000, "[0.5, []]", "1e999999 + {}", "x", "'0.5'"],
+)
+def test_a_number_that_cannot_be_read_is_left_to_the_worker(mean: str) -> None:
+    source = f"d = FashionMNIST(train=False, transform=Compose([ToTensor(), Normalize({mean}, 0.5)]))"
+    assert isinstance(transform(source), Program)
+
+
+def test_a_number_that_cannot_even_be_written_again_costs_the_transform_alone() -> None:
+    source = f"d = FashionMNIST(train=False, transform=Compose([Normalize(0x{'f' * 9000}, 0.5)]))"
+    assert transform(source) == SCALED

@@ -7,14 +7,13 @@ probes.py    properties: what moves what, and what must not
 roles.py     which of the student's layers plays which part, found by trying
 """
 
-from grader.checking.compare import ATOL, assert_close, assert_shape, assert_tensor, differs, fail
+from grader.checking.compare import assert_close, assert_shape, assert_tensor, differs, fail, tolerance
 from grader.checking.oracle import Oracle
 from grader.checking.probes import influence
 from grader.checking.roles import adopt, randomise
 from grader.checking.student import ClassProxy, ObjectProxy, Student
 
 __all__ = [
-    "ATOL",
     "ClassProxy",
     "ObjectProxy",
     "Oracle",
@@ -27,4 +26,5 @@ __all__ = [
     "fail",
     "influence",
     "randomise",
+    "tolerance",
 ]

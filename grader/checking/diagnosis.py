@@ -16,7 +16,7 @@ from grader.assignment import Assignment
 from grader.bank import Mutant
 from grader.checking.oracle import Oracle
 from grader.checking.student import Student
-from grader.errors import Fault
+from grader.errors import Fault, SandboxError
 from grader.records import Diagnosis
 
 Agrees = Callable[[Student, Oracle], None]
@@ -46,9 +46,9 @@ def diagnose(
     standins: classes to replace on both sides where nothing agrees with the student's own.
     """
     for replaced in ((), tuple(standins)) if standins else ((),):
-        if _same(student, reference, agrees, replaced):
+        if same(student, reference, agrees, replaced):
             return None
-        named = [mutant for mutant, oracle in among if _same(student, oracle, agrees, replaced)]
+        named = [mutant for mutant, oracle in among if same(student, oracle, agrees, replaced)]
         if len(named) == 1:
             return Diagnosis(id=named[0].id, message=named[0].message, criterion=named[0].criterion)
         if named:
@@ -56,12 +56,15 @@ def diagnose(
     return None
 
 
-def _same(student: Student, oracle: Oracle, agrees: Agrees, standins: Iterable[str]) -> bool:
+def same(student: Student, oracle: Oracle, agrees: Agrees, standins: Iterable[str] = ()) -> bool:
+    """Whether the student's code and this oracle compute the same, both built upon the named stand-ins."""
     names = tuple(standins)
     student.use_standins(names)
     oracle.use_standins(names)
     try:
         agrees(student, oracle)
+    except SandboxError:
+        raise
     except Fault:
         return False
     except Exception:  # noqa: BLE001 - a mutant may raise where the student's code does not; then they differ

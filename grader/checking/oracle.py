@@ -38,7 +38,7 @@ class Oracle:
 
         def build(*args: Any, seed: int = 0, **kwargs: Any) -> Any:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)  # torch.manual_seed notes a traceback each time
                 made = factory(*args, **kwargs)
             return made.eval() if isinstance(made, nn.Module) else made
 

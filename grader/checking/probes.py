@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from grader.checking.compare import assert_shape, assert_tensor, differs
+from grader.checking.compare import assert_shape, assert_tensor, differs, fail
 
 
 def influence(
@@ -19,6 +19,8 @@ def influence(
     is large and random.
     """
     before = assert_tensor(function(x))
+    if before.dim() <= out_dim:
+        fail(f"the output has {before.dim()} dimensions, too few to have positions", shape=list(before.shape))
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for position in range(x.shape[dim]):

@@ -27,8 +27,9 @@ Weights = dict[str, torch.Tensor]
 def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
     """Give every parameter a distinct random value, so that no two layers can be mistaken for one another.
 
-    Fresh layers agree in too much: all norms are ones and zeros, all biases may be zero. Returns all parameters and
-    buffers as they now are, by name.
+    Fresh layers agree in too much: all norms are ones and zeros, all biases may be zero. Returns the parameters as
+    they now are, by name; a later `adopt` takes these, whatever the student's code does to its own. Raises Failed
+    unless every parameter has taken a value of ours.
     """
     generator = torch.Generator().manual_seed(seed)
     state = theirs.state()
@@ -37,9 +38,17 @@ def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
         if info.kind == "parameter" and state[info.name].is_floating_point():
             shape = info.shape
             noise = torch.randn(shape, generator=generator)
-            values[info.name] = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
+            value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
+            values[info.name] = value.to(state[info.name].dtype)
     theirs.load(values)
-    return theirs.state()
+    state = theirs.state()
+    for name, value in values.items():
+        # A layer that is registered twice has one value under two names, the one that was sent last.
+        sent = [value, *(other for other in values.values() if other.shape == value.shape)]
+        if not any(torch.equal(state[name], other) for other in sent):
+            raise Failed(f"the parameter “{name}” cannot be set: something else sets it again", {"tensor": name})
+    theirs.weights = {name: state[name].float() for name in values}
+    return theirs.weights
 
 
 def adopt(
@@ -59,8 +68,11 @@ def adopt(
     missing if there is no pairing at all.
     """
     first: Failed | None = None
+    own = {**dict(ours.named_parameters()), **dict(ours.named_buffers())}
     for weights in itertools.islice(pairings(theirs, ours, units, heads), limit):
-        ours.load_state_dict(weights, strict=False)
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                own[name].copy_(tensor)
         try:
             agrees()
             return
@@ -72,19 +84,32 @@ def adopt(
 
 
 def pairings(theirs: ObjectProxy, ours: nn.Module, units: Sequence[str], heads: int = 1) -> Iterator[Weights]:
-    """Possible state dicts for `ours`, made of the student's tensors, most plausible first. Raises Failed."""
-    their_parts = _parts([(m.path, m.bases) for m in theirs.modules], theirs.state(), units)
+    """Possible state dicts for `ours`, made of the student's parameters, most plausible first. Raises Failed.
+
+    They are the values that `randomise` has sent, if it was called.
+    """
+    state = theirs.state() if theirs.weights is None else theirs.weights
+    learned = {
+        info.name: state[info.name] for info in theirs.tensors if info.kind == "parameter" and info.name in state
+    }
+    their_parts = _parts([(m.path, m.bases) for m in theirs.modules], learned, units)
     our_kinds = [(path, tuple(k.__name__ for k in type(module).__mro__)) for path, module in ours.named_modules()]
-    our_parts = _parts(our_kinds, {**dict(ours.named_parameters()), **dict(ours.named_buffers())}, units)
+    our_parts = _parts(our_kinds, dict(ours.named_parameters()), units)
+    # A mutant of the reference may hold as a buffer what must be learned; the reference itself has none to fill.
+    own = {name for name, _ in ours.named_buffers()} & {info.name for info in theirs.tensors if info.kind == "buffer"}
+    buffers = {name: tensor for name, tensor in theirs.state().items() if name in own} if own else {}
     refusal: Failed | None = None
-    for parts in _unfused(their_parts, our_parts, heads):
+    fitted = False
+    for parts in _writings(their_parts, our_parts, heads):
         try:
-            yield from _pairings(our_parts, parts)
-            refusal = None
-            break  # what is not fused, or fits as it is, needs no taking apart
+            for weights in _pairings(our_parts, parts):
+                fitted = True
+                yield weights | buffers
         except Failed as failure:
             refusal = refusal or failure
-    if refusal is not None:
+        if fitted and parts is their_parts and not any(part.is_own_linear for part in parts):
+            return  # what fits as it stands needs no taking apart
+    if refusal is not None and not fitted:
         raise refusal
 
 
@@ -95,6 +120,13 @@ class _Part:
     unit: str
     path: str
     tensors: Weights
+    bases: tuple[str, ...] = ()
+
+    @property
+    def is_own_linear(self) -> bool:
+        """A hand-written layer, whose matrix may stand as (in, out)."""
+        known = {"Linear", "Conv2d", "Conv1d", "Embedding"} & set(self.bases)
+        return not self.unit and bool(self.path) and not known and any(t.dim() == 2 for t in self.tensors.values())
 
     def full(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
@@ -121,7 +153,7 @@ def _parts(modules: list[tuple[str, tuple[str, ...]]], state: Weights, units: Se
             if name.startswith(prefix) and (unit or "." not in name[len(prefix) :])
         }
         if own:
-            parts.append(_Part(unit, path, own))
+            parts.append(_Part(unit, path, own, bases))
     return parts
 
 
@@ -155,11 +187,13 @@ def _fits(mine: _Part, other: _Part) -> Iterator[Weights]:
     wanted, values = list(mine.tensors), list(other.tensors.values())
     if mine.path and len(values) > len(wanted):  # beside the layers, the class itself may own what plays no part
         return
-    orders: list[dict[str, torch.Tensor]] = [{name: t for name, t in other.tensors.items() if name in mine.tensors}]
-    if len(values) <= FEW:  # a hand-written norm may well define its bias first, a model its positions
+    by_name = {name: t for name, t in other.tensors.items() if name in mine.tensors}
+    orders = [by_name]
+    if len(by_name) < len(values) and len(values) <= FEW:
+        # A hand-written norm may well define its bias first, a model its positions.
         several = itertools.permutations(values, min(len(wanted), len(values)))
         orders += [dict(zip(wanted, order, strict=False)) for order in several]
-    else:
+    elif len(by_name) < len(values):
         orders.append(dict(zip(wanted, values, strict=False)))
     seen: set[tuple[tuple[str, int], ...]] = set()
     for order in orders:
@@ -181,17 +215,28 @@ def _shaped(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
         return tensor
     if min(tensor.dim(), like.dim()) >= 2 and tensor.shape[0] == like.shape[0] and tensor.numel() == like.numel():
         return tensor.reshape(like.shape)
+    if like.dim() == 1 and tensor.numel() == like.numel() == max(tensor.shape, default=0):
+        return tensor.flatten()  # a gain of shape (1, 1, dim)
     return None
 
 
-def _unfused(theirs: list[_Part], ours: list[_Part], heads: int) -> Iterator[list[_Part]]:
-    """Their parts as they are; then with each matrix that holds several of ours taken apart."""
+def _writings(theirs: list[_Part], ours: list[_Part], heads: int) -> Iterator[list[_Part]]:
+    """Their parts as they are; with hand-written matrices turned; with each that holds several of ours taken apart."""
     yield theirs
+    if any(part.is_own_linear for part in theirs):
+        yield [_turned(part) for part in theirs]
     sizes = {tuple(t.shape) for part in ours if not part.unit for t in part.tensors.values() if t.dim() == 2}
-    for groups in dict.fromkeys((1, heads)):
+    # Rows of q, k, v as three blocks; alternating head by head; alternating row by row.
+    for groups in dict.fromkeys((1, heads, *(size[0] for size in sizes))):
         apart = [piece for part in theirs for piece in _pieces(part, sizes, groups)]
         if len(apart) > len(theirs):
             yield apart
+
+
+def _turned(part: _Part) -> _Part:
+    if not part.is_own_linear:
+        return part
+    return _Part("", part.path, {name: t.T if t.dim() == 2 else t for name, t in part.tensors.items()}, part.bases)
 
 
 def _pieces(part: _Part, sizes: set[tuple[int, ...]], groups: int) -> list[_Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
@@ -10,11 +11,14 @@ import torch
 
 from grader import wire
 from grader.assignment import Assignment
+from grader.checking.compare import assert_tensor
 from grader.errors import Died, Failed, Fault, Missing, OutOfMemory, Raised, TimedOut, WireError
 from grader.notebook import Notebook, Program
 from grader.program import definition_fingerprint, slice_program
 from grader.sandbox import Sandbox, Worker
 
+MAX_KIND, MAX_MESSAGE = 200, 2_000  # characters of an exception that a worker reports
+MAX_PARTS = 4_096  # modules and tensors of one object; more is no layer of this world
 PATIENCE = 2  # how often a class may hang or kill its worker before the rest of its checks are not tried
 
 
@@ -39,6 +43,7 @@ class Student:
         self._untouched = untouched
         self._worker: Worker | None = None
         self._generation = 0
+        self._spent = 0.0  # seconds in which a worker was asked something
         self._programs: dict[str, Program] = {}
         self._loaded: dict[str, tuple[wire.Failure, ...]] = {}
         self._strikes: dict[str, list[Fault]] = {}
@@ -99,7 +104,11 @@ class Student:
             raise type(strikes[0])(
                 f"{strikes[0].message} (as in the checks before: not tried again)", strikes[0].evidence
             )
+        left = self.assignment.config.limits.submission_seconds - self._spent
+        if left <= 0:
+            raise TimedOut(f"the submission used up its {self._spent:.0f} seconds in all", {"seconds": self._spent})
         worker = self._live()
+        limit, started = min(limit, left), time.monotonic()
         try:
             reply = worker.ask(request, limit)
         except TimeoutError:
@@ -118,6 +127,8 @@ class Student:
         except WireError as error:
             self._drop()
             raise self._strike(strikes, Died(f"{about} broke the connection to the grader: {error}", {})) from None
+        finally:
+            self._spent += time.monotonic() - started
         if isinstance(reply, wire.RaisedReply):
             raise self._raised(reply, role or self.role_of(about))
         return reply
@@ -153,19 +164,19 @@ class Student:
         return self._generation
 
     def _raised(self, reply: wire.RaisedReply | wire.Failure, role: str) -> Fault:
-        evidence: dict[str, Any] = {"exception": reply.kind}
+        kind = reply.kind[:MAX_KIND]
+        evidence: dict[str, Any] = {"exception": kind}
         place = ""
         if reply.frames:
             frame = reply.frames[-1]
-            cell = int(frame.filename.removeprefix("cell "))
-            code = self._line(role, cell, frame.line)
-            evidence |= {"cell": cell, "line": frame.line, "code": code}
-            place = f" in cell {cell}, line {frame.line}: {code}"
+            code = self._line(role, frame.cell, frame.line)
+            evidence |= {"cell": frame.cell, "line": frame.line, "code": code}
+            place = f" in cell {frame.cell}, line {frame.line}: {code}"
         if isinstance(reply, wire.RaisedReply) and reply.memory:
             megabytes = self.assignment.config.limits.memory_mb
             return OutOfMemory(f"more than the allowed {megabytes} MiB of memory was asked for{place}", evidence)
-        message = f": {reply.message}" if reply.message else ""
-        return Raised(f"{reply.kind}{message}{place}", evidence)
+        message = f": {reply.message[:MAX_MESSAGE]}" if reply.message else ""
+        return Raised(f"{kind}{message}{place}", evidence)
 
     def _line(self, role: str, cell: int, line: int) -> str:
         notebook = self.notebooks.get(role)
@@ -257,6 +268,9 @@ class ObjectProxy:
         self._born = student.generation
         self.modules = made.modules
         self.tensors = made.tensors
+        self.weights: dict[str, torch.Tensor] | None = None  # what we gave it, and it had right afterwards
+        if max(len(made.modules), len(made.tensors)) > MAX_PARTS:
+            raise Failed(f"{class_name} has more than {MAX_PARTS} modules or tensors", {})
 
     @property
     def handle(self) -> int:
@@ -264,8 +278,10 @@ class ObjectProxy:
             raise Died(f"{self._class} is gone: its process has ended", {})
         return self._made.handle
 
-    def __call__(self, *args: Any, training: bool = False, seed: int | None = None, **kwargs: Any) -> Any:
-        return self.call("forward", *args, training=training, seed=seed, **kwargs)
+    def __call__(self, *args: Any, training: bool = False, seed: int | None = None, **kwargs: Any) -> torch.Tensor:
+        """Run forward. Raises Failed unless it returns a tensor."""
+        value = self.call("forward", *args, training=training, seed=seed, **kwargs)
+        return assert_tensor(value, f"the output of {self._class}")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -312,9 +328,11 @@ class ObjectProxy:
         value = expect(self._student.ask(wire.GetState(handle=self.handle), self._class), wire.Value).value
         if not isinstance(value, dict) or not all(isinstance(t, torch.Tensor) for t in value.values()):
             raise Died(f"{self._class} broke the connection to the grader: its state is no set of tensors", {})
+        if value.keys() != {info.name for info in self.tensors}:
+            raise Failed(f"{self._class} changes the names of its parameters while it runs", {})
         for info in self.tensors:
-            if info.name not in value or tuple(value[info.name].shape) != info.shape:
-                raise Failed(f"{self._class} changes the shape or the names of its parameters while it runs", {})
+            if tuple(value[info.name].shape) != info.shape:
+                raise Failed(f"{self._class} changes the shape of its parameters while it runs", {})
         return value
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -32,6 +32,11 @@ class WarmProcess:
         self, tier: str, command: list[str], script: str, folder: str, limits: wire.WorkerLimits, env: dict[str, str]
     ) -> None:
         self.tier = tier
+        self._arguments = (command, script, folder, limits, env)
+        self._launch()
+
+    def _launch(self) -> None:
+        command, script, folder, limits, env = self._arguments
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process, closed with it
         arguments = [script, folder, str(theirs.fileno()), msgspec.json.encode(limits).decode()]
@@ -50,12 +55,14 @@ class WarmProcess:
             raise SandboxError(f"{command[0]} cannot be started: {error}") from None
         finally:
             theirs.close()
+        with contextlib.suppress(OSError):  # where memory runs out on the machine, this is what has to go
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("1000")
         try:
             self._read(1, START_SECONDS)
         except (TimeoutError, EOFError, OSError) as error:
             tail = self._log_tail()
             self.close()
-            raise SandboxError(f"the sandbox ({tier}) did not come up: {tail or error!r}") from None
+            raise SandboxError(f"the sandbox ({self.tier}) did not come up: {tail or error!r}") from None
 
     def start(self) -> SocketWorker:
         """Fork a worker. Raises SandboxError."""
@@ -86,6 +93,11 @@ class WarmProcess:
         except (TimeoutError, EOFError, OSError) as error:
             raise SandboxError(f"the sandbox ({self.tier}) is gone: {self._log_tail() or error!r}") from None
         return Ending(int.from_bytes(status[:4], "big", signed=True), int.from_bytes(status[4:], "big", signed=True))
+
+    def revive(self) -> None:
+        """End the warm process and start another one; workers of the old one are gone. Raises SandboxError."""
+        self.close()
+        self._launch()
 
     def close(self) -> None:
         """End the warm process and all its workers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import resource
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
 MS_BIND, MS_REC = 4096, 16384
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+KEYCTL, KEYCTL_JOIN_SESSION_KEYRING = {"x86_64": 250, "aarch64": 219}, 1  # the system call's numbers
 SIGKILL = 9
 LAST_CAPABILITY = 63  # asking for one that the kernel does not know is refused, harmlessly
 CAPABILITY_VERSION_3 = 0x20080522
@@ -106,7 +108,15 @@ def drop_privileges() -> None:
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "drop capabilities")
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
+    leave_keyring()
     _check(_libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "set the parent-death signal")
+
+
+def leave_keyring() -> None:
+    """Join a fresh session keyring: the caller's holds secrets, and what is left there outlives the worker."""
+    number = KEYCTL.get(platform.machine())
+    if number is not None:
+        _libc.syscall(number, KEYCTL_JOIN_SESSION_KEYRING, None)  # refused where there are no keyrings to leave
 
 
 def keep_only(descriptors: set[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import Any
 
@@ -14,7 +15,8 @@ from grader.wire import Failure, Frame, ModuleInfo, RaisedReply, TensorInfo
 MAX_DEPTH = 8
 MAX_TEXT = 2_000
 MAX_MODULES = 4_096
-CELL_PREFIX = "cell "
+MAX_LINE = 10**7
+CELL = re.compile(r"cell ([1-9][0-9]{0,4})")  # what a program's sources are compiled under
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -83,9 +85,9 @@ def named_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
 def frames(error: BaseException) -> tuple[Frame, ...]:
     """The lines of the traceback that lie in the notebook, outermost first."""
     found = [
-        Frame(filename=f.filename, line=f.lineno or 0, function=f.name[:200])
+        Frame(cell=int(place[1]), line=min(max(f.lineno or 0, 0), MAX_LINE), function=f.name[:200])
         for f in traceback.extract_tb(error.__traceback__, limit=200)
-        if f.filename.startswith(CELL_PREFIX)
+        if (place := CELL.fullmatch(f.filename))
     ]
     return tuple(found[-20:])
 
@@ -119,20 +121,73 @@ class CudaMeansCpu(TorchFunctionMode):
     """Sends what asks for a GPU to the CPU: a notebook that says `.cuda()` was right where it was written."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", "") == "cuda" and args and isinstance(args[0], torch.Tensor):
+        name, kwargs = getattr(func, "__name__", ""), dict(kwargs or {})
+        if name == "cuda" and args and isinstance(args[0], torch.Tensor):
             return args[0]
+        if func is torch.device and not _is_number_of_gpu(*args[:1]):  # ("cuda", 0): only the whole of it is a device
+            return self._cpu(func(*args, **kwargs))
+        if func is torch.device or (name == "to" and _is_number_of_gpu(*args[1:2])):  # `.to(0)` means the first GPU
+            args = ("cpu",) if func is torch.device else (args[0], "cpu", *args[2:])
+        if _is_number_of_gpu(kwargs.get("device")):
+            kwargs["device"] = "cpu"
         args = tuple(self._cpu(value) for value in args)
-        return func(*args, **{name: self._cpu(value) for name, value in (kwargs or {}).items()})
+        return func(*args, **{name: self._cpu(value) for name, value in kwargs.items()})
 
     @staticmethod
     def _cpu(value: Any) -> Any:
-        if (isinstance(value, torch.device) and value.type == "cuda") or (
-            isinstance(value, str) and (value == "cuda" or value.startswith("cuda:"))
-        ):
+        if isinstance(value, torch.device):
+            return torch.device("cpu") if value.type == "cuda" else value
+        if isinstance(value, str) and (value == "cuda" or value.startswith("cuda:")):
             return torch.device("cpu")
+        if isinstance(value, str) and value.startswith("torch.cuda."):  # `.type("torch.cuda.FloatTensor")`
+            return value.replace("torch.cuda.", "torch.", 1)
         return value
 
 
+def _is_number_of_gpu(value: Any = None) -> bool:
+    return type(value) is int  # a bool is none
+
+
 def wants_cuda(error: BaseException) -> bool:
+    """Torch has several ways to say that there is no GPU, one of them a missing name of its own."""
     message = text_of(error)
-    return "CUDA" in message or "NVIDIA" in message
+    return any(words in message for words in ("CUDA", "NVIDIA", "_cuda_", "accelerator device", "dummy base class"))
+
+
+class _Idle:
+    """A stream, an event or a chosen GPU, where there is none: it can be asked anything, and does nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __enter__(self) -> _Idle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what Python looks up by itself, to copy it for one
+            raise AttributeError(name)
+        return lambda *_, **__: 0.0
+
+
+def quiet_cuda() -> None:
+    """Make `torch.cuda` answer without a GPU. It times, seeds and counts, and none of that changes a value."""
+    answers = {
+        None: "synchronize empty_cache ipc_collect init set_device manual_seed manual_seed_all seed seed_all "
+        "reset_peak_memory_stats reset_max_memory_allocated",
+        0: "current_device memory_allocated max_memory_allocated memory_reserved max_memory_reserved",
+        1: "device_count",
+        "CPU": "get_device_name",
+    }
+    for answer, names in answers.items():
+        for name in names.split():
+            setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
+    for name in ("Event", "Stream", "current_stream", "default_stream", "stream", "device", "get_device_properties"):
+        setattr(torch.cuda, name, _Idle)
+    for place in (torch.cuda, torch.cpu):  # `torch.random.fork_rng()` asks the one, and by `CudaMeansCpu` the other
+        setattr(place, "get_rng_state", lambda *_, **__: torch.get_rng_state())  # noqa: B010 - mypy knows no such name
+        setattr(place, "set_rng_state", lambda *_, **__: None)  # noqa: B010
+    for name in ("Float", "Double", "Half", "BFloat16", "Byte", "Char", "Short", "Int", "Long", "Bool"):
+        setattr(torch.cuda, f"{name}Tensor", getattr(torch, f"{name}Tensor"))

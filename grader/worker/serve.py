@@ -64,6 +64,7 @@ def _answer(state: State, request: wire.AnyRequest) -> wire.AnyReply:
             if state.on_cpu or not objects.wants_cuda(error):
                 raise
         state.on_cpu = True
+        objects.quiet_cuda()
         return _attempt(state, request)
     except BaseException as error:  # SystemExit and KeyboardInterrupt are the student's too, in here
         return objects.raised(error)
@@ -88,6 +89,8 @@ def _load_program(state: State, request: wire.LoadProgram) -> wire.Loaded:
             flags |= code.co_flags & FUTURE_FLAGS
             exec(code, module.__dict__)
         except BaseException as error:
+            if not state.on_cpu and objects.wants_cuda(error):
+                raise  # the whole program is loaded once more, with the CPU in place of the GPU
             failures.append(objects.failure(error, source.names))
     return wire.Loaded(failures=tuple(failures))
 
@@ -96,7 +99,7 @@ def _make(state: State, request: wire.Make) -> wire.AnyReply:
     factory = getattr(state.programs.get(request.program), request.name, None)
     if factory is None:
         return wire.NotFound(name=request.name)
-    torch.manual_seed(request.seed)
+    torch.default_generator.manual_seed(request.seed)
     made = factory(*request.args, **request.kwargs)
     modules, tensors = objects.describe(made)
     handle, state.next_handle = state.next_handle, state.next_handle + 1
@@ -109,7 +112,7 @@ def _mode(made: Any, training: bool, seed: int | None) -> Iterator[None]:
     if isinstance(made, nn.Module):
         made.train(training)
     if seed is not None:
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
     yield
 
 

@@ -23,6 +23,10 @@ STATUS = struct.Struct(">ii")
 def main() -> None:
     folder, control_fd, limits_json = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     sys.path.insert(0, folder)
+    # The values are checked, not the speed: a compiler would only use up the time limit, and inductor's needs a C++
+    # compiler and a folder of its own besides. Torch reads both when it is imported.
+    os.environ["PYTORCH_JIT"] = "0"
+    os.environ["TORCHDYNAMO_DISABLE"] = "1"
     import gc
 
     import msgspec

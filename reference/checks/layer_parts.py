@@ -9,16 +9,18 @@ from grader.errors import Raised
 
 
 def norms(layer, dim):
-    """Paths of the modules that can be a LayerNorm: by class, or by having just a gain and a bias of size dim."""
+    """Paths of the modules that can be a LayerNorm: by class, or by owning just a gain and a bias of size dim."""
     owned = {}
     for info in layer.tensors:
         path, _, _ = info.name.rpartition(".")
-        owned.setdefault(path, []).append(info.shape)
+        owned.setdefault(path, []).append(tuple(size for size in info.shape if size != 1))
     found = []
     for module in layer.modules:
         shapes = owned.get(module.path, [])
-        by_hand = not module.children and 1 <= len(shapes) <= 2 and all(shape == (dim,) for shape in shapes)
-        if module.path and ("LayerNorm" in module.bases or by_hand):
+        inside = any(module.path.startswith(path + ".") for path in found)
+        last = not any(path.startswith(module.path + ".") for path in owned)  # nothing below it learns anything
+        by_hand = last and 1 <= len(shapes) <= 2 and all(shape == (dim,) for shape in shapes)
+        if module.path and not inside and ("LayerNorm" in module.bases or by_hand):
             found.append(module.path)
     return found
 
@@ -36,8 +38,14 @@ def parts(layer, dim, ffn_dim):
 def oracle_parts(layer):
     """The same of the oracle's."""
     kinds = [type(module).__name__ for module in layer.modules()]
-    found = {"attention": kinds.count("MultiHeadAttention"), "FFN": kinds.count("FFN")}
-    return found | {"LayerNorm": kinds.count("LayerNorm")}
+    ffns = kinds.count("FFN") or int("Linear" in {type(m).__name__ for m in direct(layer)})
+    return {"attention": kinds.count("MultiHeadAttention"), "FFN": ffns, "LayerNorm": kinds.count("LayerNorm")}
+
+
+def direct(layer):
+    """The oracle's modules outside its attentions and feed-forward networks."""
+    units = [path for path, module in layer.named_modules() if type(module).__name__ in ("MultiHeadAttention", "FFN")]
+    return [m for path, m in layer.named_modules() if not any(path.startswith(unit + ".") for unit in units)]
 
 
 def expect_parts(layer, dim, ffn_dim, attentions, norm_count):
@@ -49,11 +57,16 @@ def expect_parts(layer, dim, ffn_dim, attentions, norm_count):
             fail(f"expected {count} {part}, found {found[part]}", expected=expected, found=found)
 
 
+# Two norms in a row on a word of small variance: another eps in LayerNorm moves the output by up to 6e-5.
+NOISE = 2e-4
+ALMOST = 0.999999  # dropout so near to 1 leaves nothing of these small tensors; at 1 a hand-written one divides 0 by 0
+
+
 def expect_dropout(build, run, agree):
     """Dropout acts in training only, on the output of every sublayer, with the p that was asked for.
 
     build(p) makes a layer; run(layer, **mode) calls it; agree(layer, p) compares it in training mode with the
-    reference. With p=1 every sublayer's output is gone, and what is left is certain; so is p=0.
+    reference. With p near 1 every sublayer's output is gone, and what is left is certain; so is p=0.
     """
     half = build(0.5)
     if differs(run(half, seed=1), run(half, seed=2)).any():
@@ -62,7 +75,7 @@ def expect_dropout(build, run, agree):
         fail("two passes in training mode are equal: there is no dropout")
     none = build(0.0)
     assert_close(run(none, training=True, seed=1), run(none), "with dropout=0.0 the output in training")
-    agree(build(1.0), 1.0)
+    agree(build(ALMOST), ALMOST)
 
 
 class Ours:
@@ -73,7 +86,7 @@ class Ours:
 
     def __call__(self, *inputs, training=False, seed=None):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed or 0)
+            torch.default_generator.manual_seed(seed or 0)
             return self.module.train(training)(*inputs)
 
 
@@ -88,7 +101,7 @@ def attempt(layer, *inputs, **mode):
 def is_noisy(layer, *inputs, training):
     """Whether two passes differ."""
     first, second = (attempt(layer, *inputs, training=training, seed=seed) for seed in (1, 2))
-    return first is not None and second is not None and bool(differs(first, second).any())
+    return first is not None and second is not None and bool(differs(first, second, atol=NOISE).any())
 
 
 def same(build_theirs, build_ours, many_inputs, units, dim, ffn_dim):
@@ -96,7 +109,7 @@ def same(build_theirs, build_ours, many_inputs, units, dim, ffn_dim):
 
     build(p) makes a layer with dropout p; many_inputs: arguments to try, some of which may make a layer raise.
     """
-    for p in (0.5, 0.0, 1.0):
+    for p in (0.5, 0.0, ALMOST):
         theirs, ours = build_theirs(p), Ours(build_ours(p))
         if (found := parts(theirs, dim, ffn_dim)) != (expected := oracle_parts(ours.module)):
             fail("another number of parts", found=found, expected=expected)
@@ -113,6 +126,6 @@ def same(build_theirs, build_ours, many_inputs, units, dim, ffn_dim):
                 if (answer is None) != (expected is None):
                     fail("one of the two raises")
                 if expected is not None:
-                    assert_close(answer, expected)
+                    assert_close(answer, expected, atol=NOISE)
 
             adopt(theirs, ours.module, agree, units)

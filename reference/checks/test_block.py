@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.checking import adopt, assert_close, randomise
+from grader.checking import adopt, assert_close, differs, fail, randomise
 
 DIM, HEADS = 16, 4
 
@@ -16,6 +16,8 @@ def test_residuals(student):
     block = student.Block(DIM, HEADS, mlp_ratio=2.0)
     inside = [m.path + "." for m in block.of_class("Attention", "Mlp")]
     state = block.state()
+    if not differs(block(tokens()), tokens()).any():
+        fail("the block hands its input on unchanged: its sublayers play no part")
     block.load({n: torch.zeros_like(t) for n, t in state.items() if n.startswith(tuple(inside))})
     assert_close(block(tokens()), tokens(), "the output of a block whose sublayers give zeros")
 
@@ -25,7 +27,13 @@ def test_output(student, oracle):
     theirs, ours = student.Block(DIM, HEADS, mlp_ratio=3.0), oracle.Block(DIM, HEADS, mlp_ratio=3.0)
     randomise(theirs)
     answer = theirs(tokens())
-    adopt(theirs, ours, lambda: assert_close(answer, ours(tokens()), "the block's output"), ("Attention", "Mlp"))
+    # Another eps in its norms moves the output by up to 3e-5.
+    adopt(
+        theirs,
+        ours,
+        lambda: assert_close(answer, ours(tokens()), "the block's output", atol=2e-4),
+        ("Attention", "Mlp"),
+    )
 
 
 def agrees(student, oracle):

@@ -4,7 +4,7 @@ import torch
 
 from grader.checking import adopt, assert_close, assert_shape, fail, randomise
 
-SETTINGS = {"img_size": 28, "patch_size": 7, "in_chans": 1, "num_classes": 10, "embed_dim": 16, "depth": 2}
+SETTINGS = {"img_size": 28, "patch_size": 7, "in_chans": 1, "num_classes": 10, "embed_dim": 16, "depth": 3}
 SETTINGS |= {"num_heads": 4, "mlp_ratio": 2.0}
 PATCHES = 16
 

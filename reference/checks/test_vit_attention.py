@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, randomise
+from grader.checking import adopt, assert_close, assert_shape, fail, influence, randomise
 
 SIZES = [(16, 4, 5), (24, 2, 9)]  # (dim, num_heads, tokens)
 
@@ -35,6 +35,9 @@ def test_tokens(student):
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     straight = assert_shape(attention(x), tuple(x.shape))
     assert_close(attention(x[:, order]), straight[:, order], "the output for permuted tokens")
+    deaf = (~influence(attention, x)).nonzero().tolist()
+    if deaf:
+        fail(f"token {deaf[0][0]} has no influence on the output for token {deaf[0][1]}", tokens=deaf[0])
 
 
 def agrees(student, oracle):
