@@ -51,7 +51,7 @@ $(READY): pyproject.toml constraints.txt | system
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer was not found; install it, or name it: make PYTHON=/path/to/python3' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@echo 'Installing torch and the rest into $(VENV); this takes a few minutes.'
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,reference]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,reference,notebooks]'
 	@touch $@
 
 # bubblewrap, and venv where Debian packages it apart from Python.

@@ -193,6 +193,7 @@ def _blamed(path: Path) -> Iterator[None]:
         gzip.BadGzipFile,
         zlib.error,
         struct.error,
+        LookupError,  # zipfile, of odd names
         ValueError,  # includes UnicodeError
         OverflowError,
         NotImplementedError,  # a zip of a version or compression unknown to zipfile
@@ -346,7 +347,7 @@ def _zip_members(file: _Watched, meter: _Meter) -> Iterator[Member]:
             name = info.orig_filename
             if not info.flag_bits & _UTF8_NAME:  # zipfile took the bytes for cp437, which keeps each of them
                 name = _decoded(name.encode("cp437"))
-            if info.is_dir():
+            if name.endswith("/"):  # is_dir() trips over an empty name
                 yield _folder(name)
             else:
                 odd = _oddity(info.external_attr >> 16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,6 +13,8 @@ from grader.records import Frozen
 from grader.rubric import CriterionSpec
 
 CONFIG_NAME = "assignment.toml"
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class FileSpec(Frozen, frozen=True):
@@ -43,39 +45,39 @@ class CheckpointSpec(Frozen, frozen=True):
     dataset_call: str  # the name whose call holds the transform
     images: str
     labels: str
-    bar: float
+    bar: Annotated[float, msgspec.Meta(ge=0, le=1)]  # the share that must be right
     fixed: dict[str, int | float | str] = {}
-    classes: int = 10
-    batch: int = 128
+    classes: Count = 10
+    batch: Count = 128
 
 
 class ExperimentsSpec(Frozen, frozen=True):
     notebook: str
-    needed: int = 5
+    needed: Count = 5
 
 
 class LimitsSpec(Frozen, frozen=True):
     """Limits of one submission; the reasons stand beside the values in assignment.toml."""
 
-    archive_mb: int = 200
-    members: int = 2000
-    memory_mb: int = 2048
-    cpu_seconds: int = 900
-    tmp_mb: int = 64
-    open_files: int = 128
-    processes: int = 64
-    program_seconds: float = 20.0
-    ask_seconds: float = 10.0
-    check_seconds: float = 60.0
-    accuracy_seconds: float = 600.0
-    submission_seconds: float = 1800.0
+    archive_mb: Count = 200
+    members: Count = 2000
+    memory_mb: Count = 2048
+    cpu_seconds: Count = 900
+    tmp_mb: Count = 64
+    open_files: Count = 128
+    processes: Count = 64
+    program_seconds: Seconds = 20.0
+    ask_seconds: Seconds = 10.0
+    check_seconds: Seconds = 60.0
+    accuracy_seconds: Seconds = 600.0
+    submission_seconds: Seconds = 1800.0
 
 
 class ToleranceSpec(Frozen, frozen=True):
     """|actual - expected| <= atol + rtol * |expected|, elementwise."""
 
-    rtol: float
-    atol: float
+    rtol: Annotated[float, msgspec.Meta(ge=0)]
+    atol: Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Config(Frozen, frozen=True):
@@ -118,6 +120,7 @@ class Assignment:
 
 def load_assignment(folder: Path) -> Assignment:
     """Read and decode the folder's assignment.toml. Raises AssignmentError, naming the place."""
+    folder = folder.resolve()  # pytest is told of it, and takes a relative one from elsewhere
     path = folder / CONFIG_NAME
     try:
         text = path.read_text(encoding="utf-8")

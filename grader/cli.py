@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import tempfile
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from grader.assignment import Assignment
     from grader.submission import Progress
 
+STANDARD_OUTPUT = Path("-")
 FULL_MARKS, POINTS_LOST, USAGE, NOT_GRADED, INTERRUPTED = 0, 1, 2, 3, 130
 HERE = Path(__file__).resolve().parents[1]
 DESCRIPTION = """\
@@ -34,6 +36,10 @@ EPILOG = "exit codes: 0 nothing lost, 1 points lost, 2 usage or configuration, 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _open_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # Korean names, on a terminal that knows ASCII alone
     try:
         if arguments[:1] == ["template"]:
             return _template(arguments[1:])
@@ -46,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("grade.py: interrupted; nothing was written", file=sys.stderr)
         return INTERRUPTED
+
+
+def _open_standard_streams() -> None:
+    """Where one was closed (`>&-`), its number would go to the next socket that is opened, and be written over."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,16 +78,16 @@ def _parser(prog: str, description: str) -> argparse.ArgumentParser:
 
 def _grade(arguments: list[str]) -> int:
     parser = _parser("grade.py", DESCRIPTION)
-    parser.add_argument("submission", type=Path, help="the archive or folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the record to FILE")
+    parser.add_argument("submission", type=_path, help="the archive or folder")
+    parser.add_argument("--json", type=_path, metavar="FILE", help="write the record to FILE; - for standard output")
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the 10,000 test images")
     parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
     parser.add_argument("--version", action="version", version=f"grader {__version__}")
     options = parser.parse_args(arguments)
     if not options.submission.exists():
         raise IntakeError(f"{options.submission} does not exist; name an archive or a folder")
-    if options.json is not None and not options.json.parent.is_dir():
-        raise UsageError(f"--json {options.json}: the folder {options.json.parent} does not exist")
+    if options.json is not None and options.json != STANDARD_OUTPUT:
+        _refuse_unwritable(options.json)
 
     from rich.console import Console
 
@@ -91,10 +104,45 @@ def _grade(arguments: list[str]) -> int:
     hidden = [assignment.folder, options.submission.resolve().parent]
     with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, _progress() as progress:
         record = grade(options.submission, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
-    if options.json is not None:
+    to_stdout = options.json == STANDARD_OUTPUT
+    with _unread_output():
+        output = sys.stderr if to_stdout else sys.stdout
+        show(record, Console(highlight=False, file=output or io.StringIO()))  # there is none after `>&-`
+        if to_stdout:
+            sys.stdout.write(to_json(record).decode())
+    if options.json is not None and not to_stdout:
         write_whole(options.json, to_json(record))
-    show(record, Console(highlight=False))
-    return FULL_MARKS if record.score >= record.max_score and not record.needs_person else POINTS_LOST
+    if record.needs_person:
+        return NOT_GRADED
+    return FULL_MARKS if record.score >= record.max_score else POINTS_LOST
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path names nothing")
+    return Path(text)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Before an evening's work, not after it. Raises UsageError."""
+    if not path.parent.is_dir():
+        raise UsageError(f"--json {path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise UsageError(f"--json {path} is a folder; name a file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"--json {path} cannot be written; name a file in a folder of yours")
+
+
+@contextmanager
+def _unread_output() -> Iterator[None]:
+    """A reader that has gone (`| head -1`), or a full disk behind the output, changes no exit code."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, SystemExit):  # rich leaves at a broken pipe
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
 
 
 def _warn_of_no_sandbox() -> None:
@@ -137,14 +185,18 @@ def _template(arguments: list[str]) -> int:
     assignment: Assignment = load_assignment(options.assignment)
     folder = options.out or assignment.folder.parent / "student_template"
     if not options.check:
-        written = template.write_template(assignment.folder, folder)
+        try:
+            written = template.write_template(assignment.folder, folder)
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be written: {error.strerror}; name another with --out") from None
         print(f"{folder}: {len(written)} files")
         return FULL_MARKS
     stale = template.stale(assignment.folder, folder)
     for line in stale:
         print(line)
     if stale:
-        print(f"{folder} is stale; write it anew with: python grade.py template", file=sys.stderr)
+        command = "python grade.py template" + (f" --out {folder}" if options.out else "")
+        print(f"{folder} is stale: remove what is extra, and write the rest anew with {command}", file=sys.stderr)
         return POINTS_LOST
     return FULL_MARKS
 
@@ -181,8 +233,15 @@ def _verify(arguments: list[str]) -> int:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all. Raises UsageError where it cannot be written."""
+    """Write a file so that it is there whole or not at all. Raises UsageError where it cannot be written.
+
+    A link keeps pointing where it does; a device or a pipe is written to, and not replaced.
+    """
+    path = path.resolve()
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:

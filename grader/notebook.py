@@ -15,6 +15,7 @@ from grader.records import Frozen
 MAX_BYTES = 32 * 2**20  # a notebook full of plots has a few MiB; JSON grows about twentyfold in memory
 MAX_OUTPUT_CHARS = 20_000  # of one output: its head and its tail, where a training log says its accuracy
 MAX_OUTPUTS = 200  # of one cell
+MAX_CELLS = 5_000  # the hand-out has about forty
 
 
 class Cell(Frozen, frozen=True):
@@ -106,6 +107,11 @@ def _current_format(name: str, raw: Any) -> dict[str, Any]:
     if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
         raise NotebookError(
             f"{name} is JSON, but not a notebook: it has no list of cells. Save it as .ipynb from Jupyter or Colab."
+        )
+    if len(raw["cells"]) > MAX_CELLS:
+        raise NotebookError(
+            f"{name} has {len(raw['cells']):,} cells, over the limit of {MAX_CELLS:,}: "
+            "hand in the assignment's own notebook."
         )
     return raw
 

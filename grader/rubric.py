@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
 
 from grader.errors import AssignmentError
 from grader.records import Blame, CheckResult, CriterionResult, Frozen, Verdict
+
+Points = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class CriterionSpec(Frozen, frozen=True):
     """A line of the rubric. The checks stand in checks/test_<criterion>.py as test_<check>; values are points."""
 
     title: str
-    points: float
-    checks: dict[str, float]
+    points: Points
+    checks: dict[str, Points]
     needs: tuple[str, ...] = ()  # classes or files without which every check of it is "missing"
     standins: tuple[str, ...] = ()  # classes to replace when a check fails with the student's own
     proposed: bool = False  # whether a person confirms the points

@@ -45,6 +45,11 @@ def test_the_assignment_has_thirteen_criteria_and_a_hundred_points(folder: Path)
         ('standin = "standins/mlp.py"', 'standin = "standins/nlp.py"', "standins/nlp.py does not exist"),
         ("[criteria.mlp]", "[criteria.mpl]", "test_mpl.py"),
         ('file = "weights"', 'file = "wieghts"', "wieghts"),
+        ("bar = 0.90", "bar = 90", "<= 1.0"),
+        ("memory_mb = 2048", "memory_mb = 0", ">= 1"),
+        ("ask_seconds = 10", "ask_seconds = 0", "> 0.0"),
+        ("atol = 1e-5", "atol = -1", ">= 0.0"),
+        ("formula = 5, addition = 3", "formula = -5, addition = 13", "> 0.0"),
     ],
 )
 def test_a_contradiction_is_one_clear_error(old: str, new: str, words: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -109,3 +110,81 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         write_whole(path, b"after")
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def cli(
+    *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """grade.py in a process of its own."""
+    command = [*GRADE, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, cwd=cwd)
+
+
+def fast(hand_in: HandIn) -> HandIn:
+    """A hand-in without weights: what is printed and written does not depend on the marks."""
+    del hand_in.files["vit.pth"]
+    return hand_in
+
+
+def test_the_record_goes_to_standard_output_and_the_report_beside_it(hand_in: HandIn, tmp_path: Path) -> None:
+    done = cli(fast(hand_in).pack(tmp_path), "--no-accuracy", "--json", "-")
+    assert json.loads(done.stdout)["submission"]["student_id"] == "1102444016"
+    assert "Positional encoding" in done.stderr
+
+
+def test_a_device_or_a_link_named_by_json_is_not_replaced(hand_in: HandIn, tmp_path: Path) -> None:
+    archive = fast(hand_in).pack(tmp_path)
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link.json", tmp_path / "target.json"
+    target.write_text("{}")
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        assert cli(archive, "--no-accuracy", "--json", pipe).returncode == 1
+        assert b"1102444016" in reader.communicate()[0]
+    assert cli(archive, "--no-accuracy", "--json", link).returncode == 1
+    assert link.is_symlink()
+    assert b"1102444016" in target.read_bytes()
+
+
+@pytest.mark.parametrize("bad", [".", "", "/nowhere/x.json"])
+def test_a_bad_place_for_the_record_is_refused_before_anything_is_graded(bad: str, tmp_path: Path) -> None:
+    done = cli(ROOT / "student_template", "--json", bad)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("output", ["| head -1 >/dev/null", ">&-", ">/dev/full"])
+def test_an_output_that_nobody_reads_changes_no_exit_code(output: str, hand_in: HandIn, tmp_path: Path) -> None:
+    command = f"{sys.executable} {ROOT / 'grade.py'} {fast(hand_in).pack(tmp_path)} --no-accuracy {output}"
+    done = subprocess.run(["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    assert done.returncode == 1  # the weights are missing
+    assert done.stderr == ""
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_no_traceback(hand_in: HandIn, tmp_path: Path) -> None:
+    archive = fast(hand_in).pack(tmp_path, "x").rename(tmp_path / "김 1102444016.tar.gz")
+    done = cli(archive, "--no-accuracy", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_an_assignment_is_found_by_a_relative_path(hand_in: HandIn, tmp_path: Path) -> None:
+    done = cli(fast(hand_in).pack(tmp_path), "--no-accuracy", "--assignment", "reference", cwd=ROOT)
+    assert done.returncode == 1, done.stderr
+
+
+def test_a_students_message_can_forge_no_line(hand_in: HandIn, tmp_path: Path) -> None:
+    old = "output = self.norm2(X + self.dropout(self.ffn(X)))"
+    fast(hand_in).edit(old, f"raise ValueError('x\\n100 / 100   sandbox bwrap, 3.0 s')\n        {old}")
+    done = cli(hand_in.pack(tmp_path), "--no-accuracy")
+    assert "100 / 100" in done.stdout
+    assert not any(line.startswith("100 / 100") for line in done.stdout.splitlines())
+
+
+def test_a_hand_out_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = cli("template", "--out", tmp_path / "file")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr

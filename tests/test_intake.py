@@ -605,3 +605,21 @@ def test_whatever_comes_ends_in_a_submission_or_an_intake_error(tmp_path: Path, 
     path = write(tmp_path / "1102444016.tar.gz", data)
     with contextlib.suppress(IntakeError):
         assert read_submission(path, ROLES, IntakeLimits(cpu_seconds=5)).files
+
+
+def test_a_zip_member_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "1102444016.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.txt", "x")
+        archive.writestr("vit.pth", "weights")
+    path.write_bytes(path.read_bytes().replace(struct.pack("<H", 5) + b"\0\0x.txt", b"\0\0\0\0x.txt"))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02") + 28  # the length of the first name in the directory
+    data[at : at + 2] = b"\0\0"
+    data[at + 18 : at + 23] = b""
+    end = data.index(b"PK\x05\x06") + 12
+    data[end : end + 4] = struct.pack("<I", struct.unpack("<I", data[end : end + 4])[0] - 5)
+    path.write_bytes(data)
+    assert zipfile.ZipFile(path).namelist() == ["", "vit.pth"]
+    with contextlib.suppress(IntakeError):
+        read_submission(path, ROLES, IntakeLimits())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader.errors import NotebookError
-from grader.notebook import MAX_OUTPUT_CHARS, MAX_OUTPUTS, Cell, Notebook, read_notebook
+from grader.notebook import MAX_CELLS, MAX_OUTPUT_CHARS, MAX_OUTPUTS, Cell, Notebook, read_notebook
 from grader.program import definition_fingerprint, slice_program
 
 
@@ -249,3 +249,8 @@ def test_whatever_the_cells_hold_the_slice_is_a_program_that_compiles(cells: lis
     for entry in program.entries:
         compile(entry.source, "cell", "exec", dont_inherit=True)
     definition_fingerprint(notebook, "A")
+
+
+def test_a_notebook_of_a_million_cells_is_refused() -> None:
+    with pytest.raises(NotebookError, match="5,001 cells"):
+        read_notebook("x.ipynb", json.dumps({"nbformat": 4, "cells": [{}] * (MAX_CELLS + 1)}).encode())

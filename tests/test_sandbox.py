@@ -14,7 +14,7 @@ from conftest import ROOT
 from grader import wire
 from grader.assignment import Assignment
 from grader.errors import SandboxError, UsageError
-from grader.sandbox import Worker
+from grader.sandbox import Ending, Worker
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 
@@ -242,3 +242,8 @@ def test_none_works_and_names_itself() -> None:
         worker = warm.start()
         assert run(worker, "def answer():\n    return 1 + 1") == 2
         assert worker.kill().signal == 9
+
+
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    assert str(Ending(0, 9)) == "the process was ended by SIGKILL"
+    assert str(Ending(0, 40)) == "the process was ended by signal 40"

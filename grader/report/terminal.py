@@ -47,7 +47,7 @@ def _marks(record: Record) -> Table:
     return table
 
 
-def _reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iterator[Text]:
+def _reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iterator[Text | Padding]:
     lost = [check for check in criterion.checks if check.verdict is not Verdict.PASSED]
     if lost:
         yield Text(f"{criterion.title}: {criterion.points:g} of {criterion.max_points:g}", style="bold")
@@ -58,7 +58,7 @@ def _reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iter
         for check in checks:
             points = f"-{check.max_points - check.points:g}"
             yield Text.assemble("  ", (f"{points:>5}  ", STYLES.get(check.verdict, LOST)), inert(check.title))
-        yield Text(f"         {checks[0].verdict.value}: {inert(message)}")
+        yield Padding(Text(f"{checks[0].verdict.value}: {inert(message)}"), (0, 0, 0, 9))
 
 
 def _by_message(checks: list[CheckResult]) -> dict[str, list[CheckResult]]:
@@ -80,5 +80,5 @@ def _last_line(record: Record) -> str:
 
 
 def inert(text: str) -> str:
-    """Student text without control characters: it must not move the cursor or colour the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+    """Student text without control characters: it must not move the cursor, colour the terminal or forge a line."""
+    return "".join(c if c.isprintable() else "�" for c in text.replace("\n", " ⏎ "))

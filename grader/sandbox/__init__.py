@@ -24,6 +24,7 @@ The seam is small, so that a fake for tests is trivial: a `Sandbox` starts worke
 
 from __future__ import annotations
 
+import signal
 from typing import Protocol
 
 from grader.wire import AnyReply, AnyRequest, Caps
@@ -67,7 +68,6 @@ class Ending:
 
     def __str__(self) -> str:
         if self.signal:
-            import signal
-
-            return f"the process was ended by {signal.Signals(self.signal).name}"
+            known = {number.value: number.name for number in signal.Signals}  # a real-time one has no name
+            return f"the process was ended by {known.get(self.signal, f'signal {self.signal}')}"
         return f"the process ended itself with exit code {self.code}"
