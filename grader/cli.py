@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from grader import __version__
 from grader.errors import GraderError, IntakeError, UsageError
@@ -47,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _verify(arguments[1:])
         return _grade(arguments)
     except GraderError as error:
-        print(f"grade.py: {error}", file=sys.stderr)
+        _warn(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print("grade.py: interrupted; nothing was written", file=sys.stderr)
+        _warn("interrupted; nothing was written")
         return INTERRUPTED
 
 
@@ -72,7 +73,7 @@ def _parser(prog: str, description: str) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=prog, description=description, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--assignment", type=Path, default=HERE / "reference", help="the assignment's folder")
+    parser.add_argument("--assignment", type=_path, default=HERE / "reference", help="the assignment's folder")
     return parser
 
 
@@ -81,6 +82,9 @@ def _grade(arguments: list[str]) -> int:
     parser.add_argument("submission", type=_path, help="the archive or folder")
     parser.add_argument("--json", type=_path, metavar="FILE", help="write the record to FILE; - for standard output")
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the 10,000 test images")
+    parser.add_argument(
+        "--marks", type=_path, metavar="FILE", help="a person's marks, CSV: student_id, criterion, points, comment"
+    )
     parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
     parser.add_argument("--version", action="version", version=f"grader {__version__}")
     options = parser.parse_args(arguments)
@@ -92,6 +96,7 @@ def _grade(arguments: list[str]) -> int:
     from rich.console import Console
 
     from grader.assignment import load_assignment
+    from grader.marks import read_marks, with_marks
     from grader.pipeline import Options, grade
     from grader.records import to_json
     from grader.report.terminal import show
@@ -99,18 +104,18 @@ def _grade(arguments: list[str]) -> int:
     from grader.submission import worker_limits
 
     assignment = load_assignment(options.assignment)
+    maxima = {name: criterion.points for name, criterion in assignment.config.criteria.items()}
+    marks = read_marks(options.marks, maxima) if options.marks is not None else {}
     if options.sandbox == "none":
         _warn_of_no_sandbox()
     hidden = [assignment.folder, options.submission.resolve().parent]
     with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, _progress() as progress:
         record = grade(options.submission, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
-    to_stdout = options.json == STANDARD_OUTPUT
-    with _unread_output():
-        output = sys.stderr if to_stdout else sys.stdout
+    record = with_marks(record, marks, maxima) if marks else record
+    output = sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout
+    with _unread(output):
         show(record, Console(highlight=False, file=output or io.StringIO()))  # there is none after `>&-`
-        if to_stdout:
-            sys.stdout.write(to_json(record).decode())
-    if options.json is not None and not to_stdout:
+    if options.json is not None:
         write_whole(options.json, to_json(record))
     if record.needs_person:
         return NOT_GRADED
@@ -125,31 +130,40 @@ def _path(text: str) -> Path:
 
 def _refuse_unwritable(path: Path) -> None:
     """Before an evening's work, not after it. Raises UsageError."""
-    if not path.parent.is_dir():
-        raise UsageError(f"--json {path}: the folder {path.parent} does not exist")
     if path.is_dir():
         raise UsageError(f"--json {path} is a folder; name a file")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if path.exists() and not path.is_file():  # a device or a pipe is written to where it is
+        written = path
+    else:
+        written = path.resolve().parent  # the file is replaced by a new one in the same folder
+        if not written.is_dir():
+            raise UsageError(f"--json {path}: the folder {written} does not exist; make it, or name another")
+    if not os.access(written, os.W_OK):
         raise UsageError(f"--json {path} cannot be written; name a file in a folder of yours")
 
 
 @contextmanager
-def _unread_output() -> Iterator[None]:
+def _unread(stream: TextIO | None) -> Iterator[None]:
     """A reader that has gone (`| head -1`), or a full disk behind the output, changes no exit code."""
     try:
         yield
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        if stream is not None:
+            stream.flush()
     except (OSError, SystemExit):  # rich leaves at a broken pipe
-        if sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        if stream is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python flushes once more at its end
+
+
+def _warn(sentence: str) -> None:
+    if sys.stderr is not None:  # else print would take standard output
+        with _unread(sys.stderr):
+            print(f"grade.py: {sentence}", file=sys.stderr)
 
 
 def _warn_of_no_sandbox() -> None:
-    print(
-        "grade.py: --sandbox none: the code in this submission runs as you, with your files and your network. "
-        "Use it for your own work only.",
-        file=sys.stderr,
+    _warn(
+        "--sandbox none: the code in this submission runs as you, with your files and your network. "
+        "Use it for your own work only."
     )
 
 
@@ -176,7 +190,7 @@ def _progress() -> Iterator[Progress]:
 def _template(arguments: list[str]) -> int:
     parser = _parser("grade.py template", "Write the hand-out from the masters in the assignment's folder.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the hand-out is stale")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write it (default: beside the assignment)")
+    parser.add_argument("--out", type=_path, metavar="FOLDER", help="where to write it (default: beside the assignment)")
     options = parser.parse_args(arguments)
 
     from grader import template
@@ -189,16 +203,30 @@ def _template(arguments: list[str]) -> int:
             written = template.write_template(assignment.folder, folder)
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}; name another with --out") from None
-        print(f"{folder}: {len(written)} files")
+        with _unread(sys.stdout):
+            print(f"{folder}: {len(written)} files")
         return FULL_MARKS
     stale = template.stale(assignment.folder, folder)
-    for line in stale:
-        print(line)
+    with _unread(sys.stdout):
+        for line in stale:
+            print(line)
     if stale:
-        command = "python grade.py template" + (f" --out {folder}" if options.out else "")
-        print(f"{folder} is stale: remove what is extra, and write the rest anew with {command}", file=sys.stderr)
+        _warn(f"{folder} is stale: {_mending(stale, options)}")
         return POINTS_LOST
     return FULL_MARKS
+
+
+def _mending(stale: Sequence[str], options: argparse.Namespace) -> str:
+    """What to do about a stale hand-out: writing it anew removes nothing."""
+    extra = [line.startswith("extra: ") for line in stale]
+    command = ["python", "grade.py", "template"]
+    if options.assignment != HERE / "reference":
+        command += ["--assignment", str(options.assignment)]
+    if options.out:
+        command += ["--out", str(options.out)]
+    remove = ["remove what is extra"] if any(extra) else []
+    write = [] if all(extra) else [f"write it anew with {shlex.join(command)}"]
+    return ", and ".join(remove + write)
 
 
 VERIFY = """\
@@ -228,20 +256,26 @@ def _verify(arguments: list[str]) -> int:
     with _progress() as progress:
         done = iter(range(1, len(wanted) + 1))
         findings = verify.verify(setup, wanted, options.jobs, lambda _: progress("cases", next(done), len(wanted)))
-    show(findings, Console(highlight=False))
+    with _unread(sys.stdout):
+        show(findings, Console(highlight=False, file=sys.stdout or io.StringIO()))
     return FULL_MARKS if not any(finding.wrong for finding in findings) else POINTS_LOST
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all. Raises UsageError where it cannot be written.
 
-    A link keeps pointing where it does; a device or a pipe is written to, and not replaced.
+    A link keeps pointing where it does; a device or a pipe is written to, and not replaced. So is what standard output
+    goes to, under whatever name (-, /dev/stdout): a file there has the report in it.
     """
-    path = path.resolve()
     try:
+        if path == STANDARD_OUTPUT or (path.exists() and os.path.samestat(path.stat(), os.fstat(1))):
+            with suppress(BrokenPipeError), open(1, "wb", closefd=False) as stream:  # its reader may have gone
+                stream.write(data)
+            return
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
+        path = path.resolve()
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:

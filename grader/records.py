@@ -57,8 +57,16 @@ class CheckResult(Frozen, frozen=True):
     seconds: float = 0.0
 
 
+class HandMark(Frozen, frozen=True):
+    """What a person gave in place of the `computed` points."""
+
+    points: float
+    comment: str
+    computed: float
+
+
 class CriterionResult(Frozen, frozen=True):
-    """One line of the rubric. `proposed` points wait for a person to confirm or change them."""
+    """One line of the rubric. `proposed` points wait for a person to confirm or change them; `by_hand`, one did."""
 
     id: str
     title: str
@@ -67,6 +75,7 @@ class CriterionResult(Frozen, frozen=True):
     verdict: Verdict
     blame: Blame
     proposed: bool = False
+    by_hand: HandMark | None = None
     checks: tuple[CheckResult, ...] = ()
 
 

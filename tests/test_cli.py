@@ -188,3 +188,10 @@ def test_a_hand_out_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> No
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_persons_marks_are_shown_as_such(hand_in: HandIn, tmp_path: Path) -> None:
+    (tmp_path / "marks.csv").write_text("student_id,criterion,points,comment\n1102444016,experiments,4,thin\n")
+    done = cli(fast(hand_in).pack(tmp_path), "--no-accuracy", "--marks", tmp_path / "marks.csv")
+    assert "4 / 10  by hand, computed 10: thin" in done.stdout
+    assert "79 / 90" in done.stdout

@@ -14,8 +14,8 @@ import torch
 from conftest import PART1, PART2, ROOT, HandIn, criterion, lost
 
 from grader.assignment import Assignment
-from grader.pipeline import grade
-from grader.records import Blame, Record, Verdict
+from grader.pipeline import Options, grade
+from grader.records import Blame, Record, Verdict, to_json
 from grader.sandbox.process import WarmProcess
 
 Graded = Callable[..., Record]
@@ -141,3 +141,25 @@ def test_one_record_has_the_keys_that_others_rely_on(hand_in: HandIn, tmp_path: 
     assert {"accuracy", "correct", "total", "settings"} <= record["checkpoint"].keys()
     assert "Positional encoding" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def without_times(value: object) -> object:
+    """A record's built-in types, its seconds left out."""
+    if isinstance(value, dict):
+        return {key: without_times(item) for key, item in value.items() if key != "seconds"}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def test_the_same_archive_gives_the_same_record_on_every_run(
+    hand_in: HandIn, assignment: Assignment, sandbox: WarmProcess, tmp_path: Path
+) -> None:
+    archive = hand_in.edit(SCALE, "math.sqrt(self.dim)").pack(tmp_path)
+    threads = torch.get_num_threads()
+    records = []
+    try:
+        for count in (1, 2, threads):
+            torch.set_num_threads(count)
+            records.append(json.loads(to_json(grade(archive, assignment, sandbox, Options(accuracy=False)))))
+    finally:
+        torch.set_num_threads(threads)
+    assert without_times(records[0]) == without_times(records[1]) == without_times(records[2])

@@ -42,6 +42,9 @@ def _marks(record: Record) -> Table:
     for criterion in record.criteria:
         style = STYLES.get(criterion.verdict, LOST)
         verdict = criterion.verdict.value + (" (proposed)" if criterion.proposed else "")
+        if criterion.by_hand is not None:
+            comment = f": {inert(criterion.by_hand.comment)}" if criterion.by_hand.comment else ""
+            verdict = f"by hand, computed {criterion.by_hand.computed:g}{comment}"
         points = f"{criterion.points:g} / {criterion.max_points:g}"
         table.add_row(criterion.title, points, Text(verdict, style=style))
     return table
