@@ -119,6 +119,10 @@ check_notebook() {
 check_weights() {
   local bytes
   [ -n "$1" ] || return
+  if [ ! -r "$1" ]; then
+    problem "$1 cannot be read: change its permissions"
+    return
+  fi
   bytes=$(wc -c <"$1" | tr -d '[:space:]')
   if [ "${bytes:-0}" -eq 0 ]; then
     problem "$1 is empty: save the weights again"
@@ -161,13 +165,15 @@ weights=$FOUND
 check_notebook "$part1"
 check_notebook "$part2"
 check_weights "$weights"
+archive=$id.tar.gz
+[ ! -d "$archive" ] || problem "$archive is a folder here: rename it, so that the archive can take its name"
+[ -w . ] || problem 'This folder cannot be written to: copy it to one of yours'
 
 if [ "$problems" -gt 0 ]; then
   printf '\nNothing was written. Mend what is named above and run this again.\n' >&2
   exit 1
 fi
 
-archive=$id.tar.gz
 unfinished=.$id.$$.tmp # in the same folder, so that the last step is a mere renaming
 trap 'rm -f "$unfinished"' EXIT
 trap 'exit 130' INT

@@ -269,3 +269,11 @@ class TestAnArchiveThatIsThere:
         assert running.wait(timeout=30) == 130
         assert sorted(entry.name for entry in old.iterdir()) == before
         assert (old / ARCHIVE).read_bytes() == b"old"
+
+
+def test_a_folder_that_has_the_archives_name_is_left_alone(folder: Path) -> None:
+    (folder / ARCHIVE).mkdir()
+    done = collect(folder, "1102444016")
+    assert done.returncode == 1
+    assert f"{ARCHIVE} is a folder here" in done.stderr
+    assert list((folder / ARCHIVE).iterdir()) == []
