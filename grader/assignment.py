@@ -25,7 +25,7 @@ class FileSpec(Frozen, frozen=True):
     title: str
     master: str = ""  # the notebook in notebooks/ that the template and the solution are made from
     solution: str = ""  # what the reference hands in; relative to the assignment's folder
-    max_mb: int = 100
+    max_mb: Count = 100
 
 
 class ClassSpec(Frozen, frozen=True):

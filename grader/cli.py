@@ -190,7 +190,9 @@ def _progress() -> Iterator[Progress]:
 def _template(arguments: list[str]) -> int:
     parser = _parser("grade.py template", "Write the hand-out from the masters in the assignment's folder.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the hand-out is stale")
-    parser.add_argument("--out", type=_path, metavar="FOLDER", help="where to write it (default: beside the assignment)")
+    parser.add_argument(
+        "--out", type=_path, metavar="FOLDER", help="where to write it (default: beside the assignment)"
+    )
     options = parser.parse_args(arguments)
 
     from grader import template

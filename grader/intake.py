@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 NOTEBOOK_SUFFIX = ".ipynb"
 _MAX_NAMED = 50  # members that a record names as ignored; a swept-up data folder may have thousands
 _MAX_IN_A_SENTENCE = 5
+_ONE_AT_A_TIME = "this folder holds several submissions; grade one at a time"
 _SUFFIXES = (".gz", ".tgz", ".tar", ".zip")
 _ARCHIVES = (*_SUFFIXES, ".7z", ".rar", ".bz2", ".xz")
 # what browsers, file managers and Jupyter put at the end of a copy's name, and Colab at its front
@@ -42,6 +44,11 @@ class Role(Frozen, frozen=True):
     patterns: tuple[str, ...]
     required: bool = True
     max_bytes: int = 100 * MIB
+    title: str = ""  # what people call it
+
+    @property
+    def called(self) -> str:
+        return self.title or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,9 @@ def read_submission(
     choice = _choose(survey, roles)
     archive = printable(path.resolve().name)
     if not choice.places:
-        raise IntakeError(f"{archive}: {_why_nothing(survey, choice, roles)}")
+        raise IntakeError(f"{archive}: {_why_nothing(survey, choice, roles, path)}")
+    if path.is_dir() and (several := _several(survey, choice)):
+        raise IntakeError(f"{archive}: {_ONE_AT_A_TIME}: {_listed(several)}")
     data = contents(path, limits, set(choice.places.values()))
     student_id, doubts = _student_id(archive, path.is_dir(), _top_folder(survey), id_pattern)
     return Submission(
@@ -95,6 +104,7 @@ class _Choice:
 
     places: dict[str, int] = field(default_factory=dict)
     strangers: list[int] = field(default_factory=list)  # notebooks whose names fit no role
+    suits: dict[int, str] = field(default_factory=dict)  # the role that a member suits best, taken or not
     notes: list[str] = field(default_factory=list)
 
 
@@ -117,13 +127,14 @@ def _choose(survey: Sequence[Member], roles: Sequence[Role]) -> _Choice:
     named = sorted(fit for place in usable for fit in _fits(survey[place], place, roles))
     fits = [fit for fit in named if not _too_large(survey[fit.place], roles[fit.role], choice.notes)]
     for fit in fits:
+        choice.suits.setdefault(fit.place, roles[fit.role].id)
         if roles[fit.role].id not in choice.places and fit.place not in choice.places.values():
             choice.places[roles[fit.role].id] = fit.place
     for order, role in enumerate(roles):
         rivals = [fit.path for fit in fits if fit.role == order and fit.place not in choice.places.values()]
         if rivals:
             took = survey[choice.places[role.id]].path
-            choice.notes.append(f"more than one file fits {role.id}: took {took}, left {_listed(rivals)}")
+            choice.notes.append(f"more than one file fits {role.called}: took {took}, left {_listed(rivals)}")
     known = {fit.place for fit in named}
     choice.strangers = [place for place in usable if place not in known and _is_notebook(survey[place])]
     _take_the_only_stranger(survey, roles, choice)
@@ -132,7 +143,7 @@ def _choose(survey: Sequence[Member], roles: Sequence[Role]) -> _Choice:
         choice.notes.append(f"not a name that the assignment knows, left aside: {names}")
     for role in roles:
         if role.required and role.id not in choice.places:
-            choice.notes.append(f"no file fits {role.id}")
+            choice.notes.append(f"no file fits {role.called}")
     return choice
 
 
@@ -177,7 +188,7 @@ def _too_large(member: Member, role: Role, notes: list[str]) -> bool:
     if member.size <= role.max_bytes:
         return False
     size, most = (f"{count / MIB:.1f} MiB" for count in (member.size, role.max_bytes))
-    notes.append(f"{member.path} has {size}, more than the {most} allowed for {role.id}: it was not read")
+    notes.append(f"{member.path} has {size}, more than the {most} allowed for {role.called}: it was not read")
     return True
 
 
@@ -187,7 +198,7 @@ def _take_the_only_stranger(survey: Sequence[Member], roles: Sequence[Role], cho
     if len(unfilled) == len(choice.strangers) == 1 and survey[choice.strangers[0]].size <= unfilled[0].max_bytes:
         choice.places[unfilled[0].id] = place = choice.strangers.pop()
         choice.notes.append(
-            f"took {survey[place].path} for {unfilled[0].id}: not by its name, but as the only one left"
+            f"took {survey[place].path} for {unfilled[0].called}: not by its name, but as the only one left"
         )
 
 
@@ -200,12 +211,34 @@ def _is_notebook(member: Member) -> bool:
     return member.name.casefold().endswith(NOTEBOOK_SUFFIX)
 
 
-def _why_nothing(survey: Sequence[Member], choice: _Choice, roles: Sequence[Role]) -> str:
+def _several(survey: Sequence[Member], choice: _Choice) -> list[str]:
+    """The submissions within a folder, where it holds several and no wanted file beside them.
+
+    A submission is a folder with files for two roles at least: one student's `runs/` and `weights/` hold one each.
+    """
+    levels = zip(*(survey[place].parts[:-1] for place in choice.suits), strict=False)
+    above = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, levels)]  # the folders around all
+    roles: dict[str, set[str]] = {}
+    for place, role in choice.suits.items():
+        parts = survey[place].parts[len(above) :]
+        if len(parts) == 1:
+            return []
+        roles.setdefault("/".join((*above, parts[0])), set()).add(role)
+    several = sorted(folder for folder, held in roles.items() if len(held) > 1)
+    return several if len(several) > 1 else []
+
+
+def _why_nothing(survey: Sequence[Member], choice: _Choice, roles: Sequence[Role], path: Path) -> str:
     """None of the wanted files is there: the sentence that says what is there instead."""
-    wanted = ", ".join(role.id for role in roles)
+    wanted = ", ".join(role.called for role in roles)
     inner = [member.path for member in survey if member.name.casefold().endswith(_ARCHIVES) and not member.is_junk]
+    if not path.is_dir() and any(_matches(p, printable(path.name), role) for role in roles for p in role.patterns):
+        return "it is one of the files asked for, and an archive or a folder is wanted; name the folder that it lies in"
     if not survey:
-        return "it is an archive without a file in it; pack the files and hand it in again"
+        kind = "a folder" if path.is_dir() else "an archive"
+        return f"it is {kind} without a file in it; pack the files and hand it in again"
+    if path.is_dir() and len(inner) > 1:
+        return f"{_ONE_AT_A_TIME}: {_listed(inner)}"
     if inner:
         return f"none of the files asked for ({wanted}) is in it, but {_listed(inner)}; hand in that archive itself"
     why = f"none of the files asked for ({wanted}) is in it"
@@ -234,6 +267,9 @@ def _student_id(archive: str, is_folder: bool, top: str | None, id_pattern: str)
             numbers = [match[1] for token in place.split("_") if (match := _LONG_NUMBER.fullmatch(token))]
             if numbers:
                 return numbers[-1], ()
+        if not re.fullmatch(id_pattern, stem) and len(numbers := re.findall(r"[0-9]{6,}", stem)) == 1:
+            doubt = f"no student id was recognised in the name {archive}: took the only long number in it"
+            return numbers[0], (doubt,)
         for place in places:
             if re.fullmatch(id_pattern, place):
                 return place, ()

@@ -79,7 +79,7 @@ def opened(path: Path, assignment: Assignment, sandbox: Sandbox, progress: Progr
     config = assignment.config
     hidden = hidden_part(assignment)
     roles = [
-        Role(id=name, kind=spec.kind, patterns=spec.patterns, max_bytes=spec.max_mb << 20)
+        Role(id=name, kind=spec.kind, patterns=spec.patterns, max_bytes=spec.max_mb << 20, title=spec.title)
         for name, spec in config.files.items()
     ]
     limits = IntakeLimits(archive_bytes=config.limits.archive_mb << 20, members=config.limits.members)

@@ -13,14 +13,18 @@ PART2='Assignment2-2*.ipynb'
 WEIGHTS='*.pth'
 MAX_WEIGHTS_MB=100
 
-usage() {
-  cat >&2 <<TEXT
+say_usage() {
+  cat <<TEXT
 Usage: ./CollectSubmission.sh [--force] <student-id>
 
 Packs the two notebooks and the .pth of this folder into <student-id>.tar.gz.
 The id has letters, digits, - and _ only, for example 1102444016.
 --force packs notebooks whose outputs were cleared, too; a grader may deduct for that.
 TEXT
+}
+
+usage() {
+  say_usage >&2
   exit 2
 }
 
@@ -90,6 +94,10 @@ looks_whole() {
 check_notebook() {
   local said
   [ -n "$1" ] || return
+  if [ ! -r "$1" ]; then
+    problem "$1 cannot be read: change its permissions"
+    return
+  fi
   if [ ! -s "$1" ]; then
     problem "$1 is empty: save it again in Jupyter or Colab"
     return
@@ -136,6 +144,10 @@ id=''
 for argument in "$@"; do
   case $argument in
     --force) force=1 ;;
+    -h | --help)
+      say_usage
+      exit 0
+      ;;
     -*) usage ;;
     *)
       [ -z "$id" ] || usage

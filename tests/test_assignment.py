@@ -47,6 +47,7 @@ def test_the_assignment_has_thirteen_criteria_and_a_hundred_points(folder: Path)
         ('file = "weights"', 'file = "wieghts"', "wieghts"),
         ("bar = 0.90", "bar = 90", "<= 1.0"),
         ("memory_mb = 2048", "memory_mb = 0", ">= 1"),
+        ("max_mb = 100", "max_mb = 0", ">= 1"),
         ("ask_seconds = 10", "ask_seconds = 0", "> 0.0"),
         ("atol = 1e-5", "atol = -1", ">= 0.0"),
         ("formula = 5, addition = 3", "formula = -5, addition = 13", "> 0.0"),

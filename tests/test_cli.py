@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,9 +13,22 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, HandIn
+from rich.console import Console
 
 from grader.cli import main, write_whole
 from grader.errors import UsageError
+from grader.records import (
+    Blame,
+    CheckpointResult,
+    CheckResult,
+    CriterionResult,
+    Diagnosis,
+    Flag,
+    Record,
+    SubmissionInfo,
+    Verdict,
+)
+from grader.report.terminal import show
 
 GRADE = [sys.executable, str(ROOT / "grade.py")]
 
@@ -30,6 +44,8 @@ GRADE = [sys.executable, str(ROOT / "grade.py")]
         ([str(ROOT), "--assignment", "/nowhere"], 2, "--assignment names the folder"),
         ([str(ROOT), "--json", "/nowhere/x.json"], 2, "/nowhere does not exist"),
         (["template", "--chek"], 2, "--chek"),
+        (["template", "--out", ""], 2, "an empty path"),
+        ([""], 2, "an empty path"),
     ],
 )
 def test_a_wrong_call_is_one_sentence_and_an_exit_code(
@@ -195,3 +211,104 @@ def test_a_persons_marks_are_shown_as_such(hand_in: HandIn, tmp_path: Path) -> N
     done = cli(fast(hand_in).pack(tmp_path), "--no-accuracy", "--marks", tmp_path / "marks.csv")
     assert "4 / 10  by hand, computed 10: thin" in done.stdout
     assert "79 / 90" in done.stdout
+
+
+def test_the_record_may_go_where_the_report_goes(hand_in: HandIn, tmp_path: Path) -> None:
+    archive, out = fast(hand_in).pack(tmp_path), tmp_path / "out"
+    done = cli(archive, "--no-accuracy", "--json", "/dev/stdout")
+    report, brace, record = done.stdout.partition("{\n")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Positional encoding" in report
+    assert json.loads(brace + record)["score"]
+    with out.open("w") as file:
+        subprocess.run([*GRADE, str(archive), "--no-accuracy", "--json", "/dev/stdout"], stdout=file, check=False)
+    assert "Positional encoding" in out.read_text().partition("{\n")[0]
+
+
+def test_the_record_is_whole_where_the_report_cannot_be_written(hand_in: HandIn, tmp_path: Path) -> None:
+    command = f"{sys.executable} {ROOT / 'grade.py'} {fast(hand_in).pack(tmp_path)} --no-accuracy --json - 2>/dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["score"]
+
+
+def test_a_record_that_cannot_be_written_is_said_after_the_marks(hand_in: HandIn, tmp_path: Path) -> None:
+    done = cli(fast(hand_in).pack(tmp_path), "--no-accuracy", "--json", "/dev/full")
+    assert done.returncode == 2
+    assert "Positional encoding" in done.stdout
+    assert "/dev/full cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("errors", ["2>/dev/full", "2>&-"])
+def test_errors_that_nobody_reads_change_no_exit_code(errors: str) -> None:
+    command = f"{sys.executable} {ROOT / 'grade.py'} nowhere.zip {errors}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+
+
+def test_a_link_to_a_folder_that_is_not_there_is_refused_before_anything_is_graded(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to("/nowhere/x.json")
+    done = cli(ROOT / "student_template", "--json", tmp_path / "link.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/nowhere does not exist" in done.stderr
+
+
+def test_a_stale_hand_out_says_how_to_mend_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "hand out"
+    check = ["template", "--check", "--out", str(out)]
+    anew = f"write it anew with python grade.py template --out '{out}'\n"
+    assert main(check) == 1
+    assert capsys.readouterr().err.endswith(f"is stale: {anew}")
+    assert main(["template", "--out", str(out)]) == 0
+    (out / "notes.txt").write_text("mine")
+    capsys.readouterr()
+    assert main(check) == 1
+    assert capsys.readouterr().err.endswith("is stale: remove what is extra\n")
+    (out / "CollectSubmission.sh").unlink()
+    assert main(check) == 1
+    assert capsys.readouterr().err.endswith(f"is stale: remove what is extra, and {anew}")
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028", "\x1b[2K", " " * 60, "x " * 40, "[/]"])
+def test_nothing_that_a_student_wrote_begins_a_line(end: str, width: int) -> None:
+    """Wherever it wraps."""
+    forged = f"a{end}FORGED 100 / 100 FORGED 100 / 100 FORGED 100 / 100 FORGED 100 / 100"
+    check = CheckResult(id="c", title=forged, verdict=Verdict.RAISED, blame=Blame.STUDENT, message=forged, max_points=1)
+    criterion = CriterionResult(
+        id="k", title="K", points=0, max_points=1, verdict=Verdict.RAISED, blame=Blame.STUDENT, checks=(check,)
+    )
+    record = Record(
+        submission=SubmissionInfo(student_id=forged, archive=forged, sha256=""),
+        assignment="a",
+        score=0,
+        max_score=1,
+        criteria=(criterion,),
+        checkpoint=CheckpointResult(),
+        flags=(Flag(id="f", message=forged),),
+        diagnoses=(Diagnosis(id="d", message=forged, criterion="k"),),
+    )
+    shown = io.StringIO()
+    show(record, Console(file=shown, width=width, highlight=False))
+    for line in shown.getvalue().splitlines():
+        assert not line.startswith(("FORGED", "100", "/"))
+        assert line.isprintable()
+    assert end != "[/]" or shown.getvalue().count("[/]") >= 5  # no markup
+
+
+def test_a_fraction_of_a_point_is_shown_whole() -> None:
+    check = CheckResult(id="c", title="T", verdict=Verdict.PARTIAL, blame=Blame.STUDENT, points=0.5, max_points=2 / 3)
+    criterion = CriterionResult(
+        id="k", title="K", points=0.5, max_points=2 / 3, verdict=Verdict.PARTIAL, blame=Blame.STUDENT, checks=(check,)
+    )
+    record = Record(
+        submission=SubmissionInfo(student_id="1", archive="1.zip", sha256=""),
+        assignment="a",
+        score=0.5,
+        max_score=2 / 3,
+        criteria=(criterion,),
+        checkpoint=CheckpointResult(),
+    )
+    shown = io.StringIO()
+    show(record, Console(file=shown, width=80, highlight=False))
+    assert "  -0.166667  T" in shown.getvalue()

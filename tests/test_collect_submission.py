@@ -118,9 +118,31 @@ def test_packs_what_a_link_points_to(folder: Path) -> None:
     assert packed(folder)[WEIGHTS] == b"weights"
 
 
-@pytest.mark.parametrize("arguments", [(), ("",), ("1", "2"), ("--help",), ("--force",)])
+@pytest.mark.parametrize("arguments", [(), ("",), ("1", "2"), ("--hlep",), ("--force",)])
 def test_says_usage(folder: Path, arguments: tuple[str, ...]) -> None:
     assert "Usage: ./CollectSubmission.sh" in refused(folder, *arguments, code=2)
+
+
+@pytest.mark.parametrize("argument", ["-h", "--help"])
+def test_help_is_no_error(folder: Path, argument: str) -> None:
+    done = collect(folder, argument)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: ./CollectSubmission.sh" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads and writes everything")
+def test_names_what_cannot_be_read_or_written(folder: Path) -> None:
+    for name in (PART1, WEIGHTS):
+        (folder / name).chmod(0)
+    folder.chmod(0o500)
+    try:
+        done = collect(folder, "1102444016")
+    finally:
+        folder.chmod(0o700)
+    assert done.returncode == 1
+    assert done.stderr.count("cannot be read") == 2
+    assert "is empty" not in done.stderr
+    assert done.stderr.count("This folder cannot be written to") == 1
 
 
 @pytest.mark.parametrize("student_id", ["../x", "a b", "a/b", "홍길동", "é", "a.b", "$(touch x)", "a;b", "a\nb"])

@@ -37,6 +37,12 @@ PART1, PART2, WEIGHTS = "Assignment2-1_Transformer_from_scratch.ipynb", "Assignm
 USUAL = {PART1: b"one", PART2: b"two", WEIGHTS: b"weights"}
 MIB = 1024 * 1024
 
+
+def words_alone(value: str | bytes) -> str:
+    """A test's id without its archive: gzip writes the time into it, and two workers would collect other tests."""
+    return value if isinstance(value, str) else "data"
+
+
 Pack = Callable[[Mapping[str, bytes]], bytes]
 
 
@@ -107,6 +113,7 @@ class TestFormats:
             ("1102444016.tar.gz", tar_bytes(USUAL, "w")),
             ("1102444016", tar_bytes(USUAL)),
         ],
+        ids=words_alone,
     )
     def test_is_known_by_its_content(self, tmp_path: Path, name: str, data: bytes) -> None:
         submission = read_submission(write(tmp_path / name, data), ROLES)
@@ -337,6 +344,20 @@ class TestStudentId:
         assert submission.student_id == "제출"
         assert submission.notes == ("no student id was recognised in the name 제출.zip",)
 
+    @pytest.mark.parametrize("name", ["김철수 1102444016.tar.gz", "[AI] HW2 1102444016.tar.gz"])
+    @pytest.mark.parametrize("top", ["", "hw2/"])
+    def test_is_the_only_long_number_of_a_name_with_a_doubt(self, tmp_path: Path, name: str, top: str) -> None:
+        data = tar_bytes({top + member: data for member, data in USUAL.items()})
+        submission = read_submission(write(tmp_path / name, data), ROLES)
+        assert submission.student_id == "1102444016"
+        assert [note.partition(":")[0] for note in submission.notes] == [
+            f"no student id was recognised in the name {name}"
+        ]
+
+    def test_is_none_of_two_long_numbers(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "김 1102444016 1102444017.zip", tar_bytes(USUAL))
+        assert read_submission(path, ROLES).student_id == "김 1102444016 1102444017"
+
     def test_can_be_a_pattern_of_the_course(self, tmp_path: Path) -> None:
         path = write(tmp_path / "2024_s1234567_hw2_s7654321.tar.gz", tar_bytes(USUAL))
         assert read_submission(path, ROLES, id_pattern=r"s\d{7}").student_id == "s7654321"
@@ -412,6 +433,15 @@ class TestOddMembers:
         assert submission.notes == ("huge.pth has 1.0 MiB, more than the 1.0 MiB allowed for weights: it was not read",)
 
 
+def spread(tmp_path: Path, files: Mapping[str, bytes]) -> Path:
+    """A folder with these files."""
+    folder = tmp_path / "folder"
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
 def refusal(path: Path, limits: IntakeLimits | None = None) -> str:
     with pytest.raises(IntakeError) as caught:
         read_submission(path, ROLES, limits)
@@ -446,6 +476,7 @@ class TestUnreadable:
             (b"Rar!\x1a\x07\x01\0", "packed as rar"),
             (zip_bytes(USUAL, zipfile.ZIP_LZMA), "compressed in a way"),
         ],
+        ids=words_alone,
     )
     def test_archives_are_refused_in_one_sentence(self, tmp_path: Path, data: bytes, why: str) -> None:
         assert why in refusal(write(tmp_path / "1102444016.zip", data))
@@ -459,7 +490,37 @@ class TestUnreadable:
 
     def test_empty_folder(self, tmp_path: Path) -> None:
         (tmp_path / "none").mkdir()
-        assert "without a file" in refusal(tmp_path / "none")
+        assert "it is a folder without a file in it" in refusal(tmp_path / "none")
+
+    def test_one_of_the_files_themselves(self, tmp_path: Path) -> None:
+        path = write(tmp_path / WEIGHTS, zip_bytes({"archive/data.pkl": b""}))  # as torch.save writes it
+        assert "an archive or a folder is wanted" in refusal(path)
+
+    @pytest.mark.parametrize("above", ["", "week 2/"])
+    def test_folder_of_several_submissions(self, tmp_path: Path, above: str) -> None:
+        folder = spread(tmp_path, {f"{above}{number}/{name}": b"" for number in "12" for name in USUAL})
+        assert refusal(folder).endswith(f"grade one at a time: {above}1, {above}2")
+
+    def test_folder_of_several_archives(self, tmp_path: Path) -> None:
+        folder = spread(tmp_path, {"1.tar.gz": b"", "2.zip": b"", "marks.csv": b""})
+        assert refusal(folder).endswith("grade one at a time: 1.tar.gz, 2.zip")
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            [f"code/{PART1}", f"code/{PART2}", f"weights/{WEIGHTS}", "runs/other.pth"],
+            [*USUAL, *(f"backup/{name}" for name in USUAL)],
+            [f"1102444016/{name}" for name in USUAL],
+        ],
+    )
+    def test_but_not_one_students_own_folders(self, tmp_path: Path, names: list[str]) -> None:
+        assert set(read_submission(spread(tmp_path, dict.fromkeys(names, b"")), ROLES).files) == set(FULL)
+
+    def test_what_is_wanted_is_named_as_people_know_it(self, tmp_path: Path) -> None:
+        role = Role(id="part1", kind="notebook", patterns=("x",), title="the notebook of part 1")
+        path = write(tmp_path / "1102444016.zip", zip_bytes({"readme.txt": b""}))
+        with pytest.raises(IntakeError, match=r"asked for \(the notebook of part 1\).* no file fits the notebook"):
+            read_submission(path, [role])
 
     def test_encrypted_zip(self, tmp_path: Path) -> None:
         data = bytearray(zip_bytes(USUAL))

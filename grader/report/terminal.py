@@ -23,14 +23,15 @@ LOST = "red"
 def show(record: Record, console: Console) -> None:
     """Print the marks, then every lost point with its reason, then what is worth a look."""
     console.print()
-    console.print(Text(f"{record.submission.student_id}  ({inert(record.submission.archive)})", style="bold"))
+    name = f"{record.submission.student_id}  ({record.submission.archive})"
+    console.print(Text(inert(name), style="bold"), no_wrap=True, overflow="ellipsis")  # else its end could forge a line
     console.print(_marks(record))
     for criterion in record.criteria:
         reasons = list(_reasons(criterion, record.diagnoses))
         if reasons:
             console.print(Padding(Group(*reasons), (0, 0, 1, 0)))
     for flag in record.flags:
-        console.print(Text.assemble(("flag  ", "yellow"), inert(flag.message)))
+        console.print(_hanging(Text("flag  ", style="yellow"), flag.message, 6))
     console.print(Text(_last_line(record), style="bold"))
 
 
@@ -50,17 +51,26 @@ def _marks(record: Record) -> Table:
     return table
 
 
-def _reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iterator[Text | Padding]:
+def _hanging(label: Text, message: str, width: int) -> Table:
+    """A label with a message beside it, whose further lines stay in their own column."""
+    grid = Table.grid()
+    grid.add_column(min_width=width, no_wrap=True)
+    grid.add_column()
+    grid.add_row(label, Text(inert(message)))  # a str would be read as markup
+    return grid
+
+
+def _reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iterator[Text | Padding | Table]:
     lost = [check for check in criterion.checks if check.verdict is not Verdict.PASSED]
     if lost:
         yield Text(f"{criterion.title}: {criterion.points:g} of {criterion.max_points:g}", style="bold")
     for diagnosis in diagnoses:
         if diagnosis.criterion == criterion.id:
-            yield Text(f"  {inert(diagnosis.message)}", style="bold cyan")
+            yield Padding(Text(inert(diagnosis.message), style="bold cyan"), (0, 0, 0, 2))
     for message, checks in _by_message(lost).items():
         for check in checks:
             points = f"-{check.max_points - check.points:g}"
-            yield Text.assemble("  ", (f"{points:>5}  ", STYLES.get(check.verdict, LOST)), inert(check.title))
+            yield _hanging(Text(f"  {points:>5}  ", style=STYLES.get(check.verdict, LOST)), check.title, 9)
         yield Padding(Text(f"{checks[0].verdict.value}: {inert(message)}"), (0, 0, 0, 9))
 
 
@@ -84,4 +94,5 @@ def _last_line(record: Record) -> str:
 
 def inert(text: str) -> str:
     """Student text without control characters: it must not move the cursor, colour the terminal or forge a line."""
-    return "".join(c if c.isprintable() else "�" for c in text.replace("\n", " ⏎ "))
+    lines = text.replace("\t", "    ").splitlines()
+    return "".join(c if c.isprintable() else "�" for c in " ⏎ ".join(lines))
