@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import nbformat
-
 from grader import template
 from grader.assignment import Assignment
+from grader.bank import as_read
 from grader.checking.compare import tolerating
 from grader.checking.oracle import Oracle
 from grader.checking.student import Student
@@ -52,7 +51,7 @@ def hidden_part(assignment: Assignment) -> Hidden:
         master = template.read_master(assignment.master(role))
         name = spec.master
         for made, into in ((template.solved(master, name), solutions), (template.stubbed(master, name), stubs)):
-            into[role] = read_notebook(spec.master, nbformat.writes(made).encode())  # type: ignore[no-untyped-call]
+            into[role] = as_read(name, made)
     untouched = {
         name: definition_fingerprint(stubs[spec.file], name)
         for name, spec in assignment.config.classes.items()
