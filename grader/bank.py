@@ -12,15 +12,19 @@ cells, each headed by a line that says which notebook it goes into, and where:
     # %% part1 replace MultiHeadAttention      instead of the code cell that defines the name
     # %% part1 before MultiHeadAttention       in front of it; `after` behind it
     # %% part2 start                           in front of all cells; `end` behind them
+
+Where it trains a model of other settings than the reference, its docstring says so: `settings: embed_dim=64, …`.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import itertools
+import random
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -63,11 +67,15 @@ class VariantCell(Frozen, frozen=True):
 
 
 class Variant(Frozen, frozen=True):
-    """A correct alternative to the reference. `title` is the first line of the file's docstring."""
+    """A correct alternative to the reference. `title` is the first line of the file's docstring.
+
+    settings: those of its trained model, for a reader of the notebook; empty where they are the reference's.
+    """
 
     id: str
     title: str
     cells: tuple[VariantCell, ...]
+    settings: dict[str, float] = {}
 
 
 def solutions(assignment: Assignment) -> dict[str, NotebookNode]:
@@ -132,6 +140,25 @@ def mutated(solution: NotebookNode, mutant: Mutant) -> NotebookNode:
     return notebook
 
 
+def pairs(assignment: Assignment, count: int) -> Iterator[tuple[Mutant, Mutant]]:
+    """Up to `count` pairs of mutants in each criterion whose patches fit side by side; the same ones always."""
+    solved = solutions(assignment) if count else {}
+    mutants = load_mutants(assignment)
+    for criterion in assignment.config.criteria:
+        several = list(itertools.combinations([mutant for mutant in mutants if mutant.criterion == criterion], 2))
+        random.Random(assignment.config.seed).shuffle(several)
+        fitting = ((a, b) for a, b in several if _fit_together(solved, a, b))
+        yield from itertools.islice(fitting, count)
+
+
+def _fit_together(solved: Mapping[str, NotebookNode], a: Mutant, b: Mutant) -> bool:
+    try:
+        mutated(mutated(solved[a.file], a), b)
+    except AssignmentError:
+        return False
+    return True
+
+
 # ---- variants -------------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +191,7 @@ def _read_variant(path: Path) -> Variant:
     return Variant(
         id=path.stem,
         title=title.splitlines()[0],
+        settings=_stated_settings(title, path),
         cells=tuple(
             VariantCell(file=m[1], where=cast("Where", m[2]), name=m[3] or "", source="\n".join(lines).strip("\n"))
             for m, lines in cells
@@ -174,6 +202,15 @@ def _read_variant(path: Path) -> Variant:
 def _refuse_odd_place(match: re.Match[str], place: str) -> None:
     if match[2] not in get_args(Where) or (match[3] is None) != (match[2] in ("start", "end")):
         raise AssignmentError(f"{place}: “{match[2]}” wants to be replace, before, after (and a name), start or end")
+
+
+def _stated_settings(docstring: str, path: Path) -> dict[str, float]:
+    line = next((line for line in docstring.splitlines() if line.startswith("settings:")), "settings:")
+    try:
+        call = ast.parse(f"dict({line.removeprefix('settings:')})", mode="eval").body
+        return {k.arg or "": ast.literal_eval(k.value) for k in cast("ast.Call", call).keywords}
+    except (SyntaxError, ValueError):
+        raise AssignmentError(f"{path}: “{line}” wants to be `settings: name=number, …`") from None
 
 
 def varied(solved: Mapping[str, NotebookNode], variant: Variant) -> dict[str, NotebookNode]:

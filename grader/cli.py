@@ -242,10 +242,13 @@ def _verify(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone: a mutant, a variant, or a kind of case")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the reference's test accuracy")
+    parser.add_argument("--pairs", type=int, default=0, metavar="N", help="also N pairs of mistakes in each criterion")
     parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: at least one process is needed")
+    if options.pairs < 0:
+        raise UsageError(f"--pairs {options.pairs}: a number of pairs is wanted, 0 for none")
 
     from rich.console import Console
 
@@ -253,7 +256,7 @@ def _verify(arguments: list[str]) -> int:
     from grader.assignment import load_assignment
     from grader.report.verification import show
 
-    wanted = verify.cases(load_assignment(options.assignment), options.names)
+    wanted = verify.cases(load_assignment(options.assignment), options.names, options.pairs)
     setup = verify.Setup(options.assignment, options.sandbox, not options.no_accuracy)
     with _progress() as progress:
         done = iter(range(1, len(wanted) + 1))

@@ -285,18 +285,18 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     grading = item.config.stash.get(GRADING, None)
     if grading is None or (nextitem is not None and nextitem.path == item.path):
         return
-    agrees = getattr(getattr(item, "module", None), "agrees", None)
-    criterion = criterion_of(item)
-    if agrees is None or not any(o.criterion == criterion and o.verdict in DIAGNOSED for o in grading.outcomes):
+    module, criterion = getattr(item, "module", None), criterion_of(item)
+    agrees = getattr(module, "agrees", None)
+    wrong = [o.check for o in grading.outcomes if o.criterion == criterion and o.verdict in DIAGNOSED]
+    if agrees is None or not wrong:
         return
     from grader.checking.diagnosis import diagnose, suspects
 
     opened = grading.opened
     among = suspects(opened.assignment).get(criterion, ())
     standins = opened.assignment.config.criteria[criterion].standins
-    found = diagnose(opened.student, opened.oracle, among, agrees, standins)
-    if found is not None:
-        grading.diagnoses.append(found)
+    failed = [test for name in wrong if (test := getattr(module, f"test_{name}", None)) is not None]
+    grading.diagnoses += diagnose(opened.student, opened.oracle, among, agrees, failed, standins)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+
 from grader import template
 from grader.assignment import Assignment
 from grader.bank import as_read
@@ -96,8 +98,19 @@ def opened(path: Path, assignment: Assignment, sandbox: Sandbox, progress: Progr
     if config.checkpoint is not None:
         weights = submission.files.get(config.checkpoint.file)
         trained = TrainedModel(assignment, student, weights.data if weights else None, progress)
-    with tolerating(config.tolerance.rtol, config.tolerance.atol), contextlib.closing(student):
+    with tolerating(config.tolerance.rtol, config.tolerance.atol), _one_thread(), contextlib.closing(student):
         yield Opened(assignment, submission, notebooks, student, Oracle(assignment, hidden.solutions), trained)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The oracle's layers are tiny: on a busy machine a second thread makes them twenty times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerLimits:

@@ -24,6 +24,7 @@ import torch
 
 from grader import bank, template
 from grader.assignment import Assignment, load_assignment
+from grader.checking.diagnosis import DEPARTURE
 from grader.checking.oracle import Oracle
 from grader.errors import AssignmentError, UsageError
 from grader.notebook import Notebook
@@ -34,23 +35,24 @@ from grader.sandbox.tiers import open_sandbox
 from grader.settings import candidates
 from grader.submission import worker_limits
 
-Kind = Literal["reference", "template", "mutant", "variant"]
-KINDS: tuple[Kind, ...] = ("reference", "template", "mutant", "variant")
+Kind = Literal["reference", "template", "mutant", "variant", "pair"]
+AND = " + "  # between the two mutants of a pair
 
 
 class Case(Frozen, frozen=True):
-    """One hand-in with a known mark. `id` names the mutant or variant."""
+    """One hand-in with a known mark. `id` names the mutant or variant, or the two mutants of a pair."""
 
     kind: Kind
     id: str
 
 
 class Finding(Frozen, frozen=True):
-    """How a case came out. `wrong` says what is not as it must be; empty when all is."""
+    """How a case came out. `wrong` says what is not as it must be; empty when all is. `said`: what a pair was told."""
 
     case: Case
     wrong: tuple[str, ...]
     seconds: float
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,15 @@ class Setup:
     accuracy: bool
 
 
-def cases(assignment: Assignment, only: Sequence[str] = ()) -> list[Case]:
-    """All cases, or those named (by id, or by kind). Raises UsageError for a name that there is not."""
+def cases(assignment: Assignment, only: Sequence[str] = (), pairs: int = 0) -> list[Case]:
+    """All cases, or those named (by id, or by kind); `pairs` of two mistakes at once in each criterion.
+
+    Raises UsageError for a name that there is not.
+    """
     found = [Case(kind="reference", id="reference"), Case(kind="template", id="template")]
     found += [Case(kind="mutant", id=mutant.id) for mutant in bank.load_mutants(assignment)]
     found += [Case(kind="variant", id=variant.id) for variant in bank.load_variants(assignment)]
+    found += [Case(kind="pair", id=f"{a.id}{AND}{b.id}") for a, b in bank.pairs(assignment, pairs)]
     for name in only:
         if not any(name in (case.id, case.kind, f"{case.kind}s") for case in found):
             raise UsageError(f"there is no mutant, variant or kind “{name}”")
@@ -107,7 +113,6 @@ _bench: _Bench | None = None  # one for each process of the pool, made by its in
 def _open(setup: Setup) -> None:
     global _bench
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that the user sees
-    torch.set_num_threads(1)  # cases run side by side
     assignment = load_assignment(setup.folder)
     sandbox = open_sandbox(setup.tier, worker_limits(assignment), [assignment.folder])
     mutants = {mutant.id: mutant for mutant in bank.load_mutants(assignment)}
@@ -123,6 +128,8 @@ def _examine(case: Case) -> Finding:
         options = Options(accuracy=_bench.setup.accuracy)
     if case.kind == "mutant":
         options = Options(accuracy=False, criteria=code_criteria(assignment))
+    if case.kind == "pair":
+        options = Options(accuracy=False, criteria=frozenset(mutant.criterion for mutant in _mutants(_bench, case)))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "".join(c if c.isalnum() else "-" for c in case.id))
         folder.mkdir()
@@ -130,7 +137,12 @@ def _examine(case: Case) -> Finding:
             (folder / name).write_bytes(data)
         record = grade(folder, assignment, _bench.sandbox, options)
     wrong = tuple(_JUDGES[case.kind](record, _bench, case))
-    return Finding(case=case, wrong=wrong, seconds=record.seconds)
+    said = _said(record, case) if case.kind == "pair" else ""
+    return Finding(case=case, wrong=wrong, seconds=record.seconds, said=said)
+
+
+def _mutants(bench: _Bench, case: Case) -> list[bank.Mutant]:
+    return [bench.mutants[name] for name in case.id.split(AND)]
 
 
 def code_criteria(assignment: Assignment) -> frozenset[str]:
@@ -156,31 +168,42 @@ def _hand_in(bench: _Bench, case: Case) -> Iterator[tuple[str, bytes]]:
                 yield spec.master, _written(stub)
         return
     notebooks = bank.solutions(bench.assignment)
-    if case.kind == "mutant":
-        mutant = bench.mutants[case.id]
-        notebooks[mutant.file] = bank.mutated(notebooks[mutant.file], mutant)
+    if case.kind in ("mutant", "pair"):
+        for mutant in _mutants(bench, case):
+            notebooks[mutant.file] = bank.mutated(notebooks[mutant.file], mutant)
     else:
         variant = bench.variants[case.id]
         notebooks = bank.varied(notebooks, variant)
-        yield from _weights(bench, notebooks)
+        yield from _weights(bench, notebooks, _settings(bench, variant))
     for role, notebook in notebooks.items():
         yield config.files[role].master, _written(notebook)
 
 
-def _weights(bench: _Bench, notebooks: dict[str, nbformat.NotebookNode]) -> Iterator[tuple[str, bytes]]:
+def _weights(
+    bench: _Bench, notebooks: dict[str, nbformat.NotebookNode], settings: dict[str, float]
+) -> Iterator[tuple[str, bytes]]:
     """Weights that belong to the variant's own model, as its author would have saved them: its names, its shapes."""
     spec = bench.assignment.config.checkpoint
     if spec is None:
         return
     read: dict[str, Notebook] = {role: bank.as_read(role, notebook) for role, notebook in notebooks.items()}
-    found = candidates(read[spec.notebook], spec.settings, spec.class_name)
-    settings = next((c.values for c in found if set(spec.settings) <= set(c.values)), None)
-    if settings is None:
-        raise AssignmentError(f"the settings of {spec.class_name} cannot be found in the variant's notebook")
     model = getattr(Oracle(bench.assignment, read), spec.class_name)(**{**spec.fixed, **settings})
     buffer = io.BytesIO()
     torch.save(model.state_dict(), buffer)
     yield Path(bench.assignment.config.files[spec.file].solution or "weights.pth").name, buffer.getvalue()
+
+
+def _settings(bench: _Bench, variant: bank.Variant) -> dict[str, float]:
+    """Those that the variant states, or the reference's. Raises AssignmentError where the reference has none."""
+    spec = bench.assignment.config.checkpoint
+    if spec is None or variant.settings:
+        return variant.settings
+    solved = bank.as_read(spec.notebook, bank.solutions(bench.assignment)[spec.notebook])
+    found = candidates(solved, spec.settings, spec.class_name)
+    settings = next((c.values for c in found if set(spec.settings) <= set(c.values)), None)
+    if settings is None:
+        raise AssignmentError(f"the settings of {spec.class_name} cannot be found in the solution's notebook")
+    return settings
 
 
 def _written(notebook: nbformat.NotebookNode) -> bytes:
@@ -212,6 +235,13 @@ def _loses_nothing(record: Record, _bench: _Bench, _case: Case) -> Iterator[str]
         yield f"it is taken for {diagnosis.id}"
 
 
+def _is_spared(record: Record, bench: _Bench, case: Case) -> Iterator[str]:
+    yield from _loses_nothing(record, bench, case)
+    expected = _settings(bench, bench.variants[case.id])
+    if record.checkpoint is not None and record.checkpoint.settings != expected:
+        yield f"its settings are taken to be {record.checkpoint.settings}, and are {expected}"
+
+
 def _earns_nothing(record: Record, _bench: _Bench, _case: Case) -> Iterator[str]:
     yield from _broken(record)
     for criterion in record.criteria:
@@ -232,9 +262,35 @@ def _loses_its_own(record: Record, bench: _Bench, case: Case) -> Iterator[str]:
         yield f"it is taken for {', '.join(named)}" if named else "it is not named"
 
 
+def _is_never_misnamed(record: Record, bench: _Bench, case: Case) -> Iterator[str]:
+    yield from _broken(record)
+    two = _mutants(bench, case)
+    if not _lost(record):
+        yield "it loses nothing"
+    edits = {edit for mutant in two for edit in mutant.edits}
+    both_in_one = {mutant.id for mutant in bench.mutants.values() if {*mutant.edits} == edits}
+    for name in sorted(_names(record, bench) - {mutant.id for mutant in two} - both_in_one):
+        yield f"it is taken for {name}"
+
+
+def _names(record: Record, bench: _Bench) -> set[str]:
+    return {diagnosis.id for diagnosis in record.diagnoses if diagnosis.id in bench.mutants}
+
+
+def _said(record: Record, case: Case) -> str:
+    said = {diagnosis.id for diagnosis in record.diagnoses}
+    if not said:
+        return "the failed checks alone"
+    named = len(said & set(case.id.split(AND)))
+    if any(diagnosis.id.endswith(DEPARTURE) for diagnosis in record.diagnoses):
+        return "the first place alone"
+    return "both named" if named == 2 else "one named"
+
+
 _JUDGES: dict[Kind, Callable[[Record, _Bench, Case], Iterator[str]]] = {
     "reference": _loses_nothing,
     "template": _earns_nothing,
     "mutant": _loses_its_own,
-    "variant": _loses_nothing,
+    "variant": _is_spared,
+    "pair": _is_never_misnamed,
 }

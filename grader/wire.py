@@ -105,6 +105,7 @@ class Call(Request, frozen=True, tag="call"):
     """Call a method of a made object, or of the submodule at `path`; the answer holds plain values and tensors.
 
     One thread serves tiny layers best, above all where other work shares the cores; the held-out images take more.
+    With `follow` the answer is [value, steps], each step [path, cell, line, tensor]: what went into which layer.
     """
 
     handle: int
@@ -115,6 +116,7 @@ class Call(Request, frozen=True, tag="call"):
     seed: int | None = None
     training: bool = False
     threads: int = 1
+    follow: bool = False
 
 
 class CallFunction(Request, frozen=True, tag="call_function"):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, HandIn
+from conftest import ROOT
 
 from grader import bank, verify
 from grader.assignment import Assignment, load_assignment
 from grader.cli import main
 from grader.errors import AssignmentError, UsageError
-from grader.pipeline import Options, grade
-from grader.sandbox.process import WarmProcess
 
 REFERENCE = ROOT / "reference"
 JOBS = len(os.sched_getaffinity(0))
@@ -69,6 +66,19 @@ edits = [["math.sqrt(self.word_dim)", "self.dim"]]
 message = "The other."
 edits = [["math.sqrt(self.word_dim)", "(self.dim * 1.0)"]]
 """
+THREE = """
+[by_dim]
+message = "One."
+edits = [["math.sqrt(self.word_dim)", "self.dim"]]
+
+[no_output]
+message = "The other."
+edits = [["heads = self.W_o(self.combine(heads))", "heads = self.combine(heads)"]]
+
+[by_dim_without_output]
+message = "Both."
+edits = [["/ math.sqrt(self.word_dim)", "/ self.dim"], ["self.W_o(self.combine(heads))", "self.combine(heads)"]]
+"""
 WRONG_VARIANT = '''"""Not a correct alternative at all"""
 # %% part2 replace Mlp
 class Mlp(nn.Module):
@@ -103,12 +113,23 @@ def test_a_bank_that_proves_nothing_is_found_out(copied: Path) -> None:
         ("variants/a.py", "# %% part1 start\nx = 1\n", "begins with a docstring"),
         ("variants/a.py", '"""A."""\n', "at least one cell"),
         ("variants/a.py", '"""A."""\n# %% part1 instead Mlp\n', "“instead” wants to be"),
+        ("variants/a.py", '"""A.\n\nsettings: depth=x"""\n# %% part1 start\n', "wants to be `settings: name=number"),
     ],
 )
 def test_a_malformed_bank_is_one_sentence(copied: Path, file: str, text: str, words: str) -> None:
     (copied / file).write_text(text)
     with pytest.raises(AssignmentError, match=words):
         verify.cases(load_assignment(copied))
+
+
+def test_a_variant_whose_settings_are_found_otherwise_than_it_states_is_found_out(copied: Path) -> None:
+    stated = ROOT / "tests/variants/settings_dataclass.py"
+    text = stated.read_text()
+    (copied / "variants/right.py").write_text(text)
+    (copied / "variants/wrong.py").write_text(text.replace("num_heads=8, mlp", "num_heads=4, mlp", 1))
+    found = findings(copied, "variant")
+    assert found["right"] == ()
+    assert found["wrong"][-1].startswith("its settings are taken to be {'patch_size': 4")
 
 
 def test_a_patch_that_fits_nowhere_or_twice_is_named(copied: Path) -> None:
@@ -138,34 +159,19 @@ def test_verify_prints_the_counts_and_exits_by_them(copied: Path, capsys: pytest
 # ---- two mistakes at once -------------------------------------------------------------------------------------------
 
 
-def pairs(assignment: Assignment, criterion: str, count: int) -> list[tuple[bank.Mutant, bank.Mutant]]:
-    """Pairs of mutants whose patches fit side by side, spread over the criterion's bank."""
-    role = "part1"
-    solved = bank.solutions(assignment)[role]
-    fitting = []
-    for a, b in itertools.combinations([m for m in bank.load_mutants(assignment) if m.criterion == criterion], 2):
-        try:
-            bank.mutated(bank.mutated(solved, a), b)
-        except AssignmentError:
-            continue
-        fitting.append((a, b))
-    return fitting[:: max(1, len(fitting) // count)][:count]
+@pytest.mark.timeout(600)
+def test_two_mistakes_at_once_are_never_taken_for_a_third(assignment: Assignment) -> None:
+    wanted = verify.cases(assignment, ["pair"], pairs=1)
+    assert len(wanted) == len({mutant.criterion for mutant in bank.load_mutants(assignment)})
+    found = verify.verify(verify.Setup(REFERENCE, "auto", accuracy=False), wanted, JOBS, lambda _: None)
+    assert {finding.case.id: finding.wrong for finding in found if finding.wrong} == {}
+    assert {"both named", "the first place alone"} <= {finding.said for finding in found}
 
 
-@pytest.mark.parametrize("criterion", ["attention", "encoder"])
-def test_two_mistakes_at_once_are_never_taken_for_a_third(
-    criterion: str, assignment: Assignment, sandbox: WarmProcess, tmp_path: Path
-) -> None:
-    several = pairs(assignment, criterion, 8)
-    assert len(several) >= 6
-    for number, (a, b) in enumerate(several):
-        both = HandIn()
-        for old, new in (*a.edits, *b.edits):
-            both.edit(old, new)
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        options = Options(accuracy=False, criteria=frozenset([criterion]))
-        record = grade(both.pack(folder), assignment, sandbox, options)
-        assert record.score < record.max_score
-        both_at_once = {m.id for m in bank.load_mutants(assignment) if {*m.edits} == {*a.edits, *b.edits}}
-        assert {diagnosis.id for diagnosis in record.diagnoses} <= {a.id, b.id} | both_at_once
+def test_a_pair_that_is_taken_for_a_third_is_found_out(copied: Path) -> None:
+    (copied / "mutants/attention.toml").write_text(THREE)
+    wanted = verify.cases(load_assignment(copied), ["pair"], pairs=9)
+    found = verify.verify(verify.Setup(copied, "auto", accuracy=False), wanted, 1, lambda _: None)
+    assert {finding.case.id: finding.wrong for finding in found if finding.wrong} == {
+        "by_dim + no_output": ("it is taken for by_dim_without_output",)
+    }

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from grader.checking import following
 from grader.errors import Failed
 
 # (rtol, atol) where a check says nothing else: assignment.toml's while a submission is open. Wider than float32 noise,
@@ -71,19 +72,22 @@ def assert_close(
     wanted = expected.detach().double()
     wrong = ~torch.isclose(actual, wanted, rtol=rtol, atol=atol)  # NaN is equal to nothing
     if not wrong.any():
+        if (followed := following.active()) is not None:
+            followed.agreed += 1
         return
     difference = (actual - wanted).abs().nan_to_num(nan=float("inf"))
-    place = [int(i) for i in torch.unravel_index(difference.argmax(), difference.shape)] if wanted.dim() else []
+    place, first = _index(difference.argmax(), wanted), _index(wrong.flatten().int().argmax(), wanted)
     largest = float(difference.max())
     nan = int(actual.isnan().sum())
     hint = f"; {nan} of its values are NaN" if nan else ""
     fail(
-        f"{what} is wrong: {int(wrong.sum())} of {wrong.numel()} values differ, at most by {largest:.3g} "
-        f"at index {place}{hint}",
+        f"{what} is wrong: {int(wrong.sum())} of {wrong.numel()} values differ, the first at index {first}, "
+        f"at most by {largest:.3g}{hint}",
         shape=list(actual.shape),
         wrong=int(wrong.sum()),
         of=wrong.numel(),
         largest_difference=largest,
+        first=first,
         at=place,
         found=float(actual[tuple(place)]),
         expected=float(wanted[tuple(place)]),
@@ -91,6 +95,10 @@ def assert_close(
         atol=atol,
         **more,
     )
+
+
+def _index(flat: torch.Tensor, tensor: torch.Tensor) -> list[int]:
+    return [int(i) for i in torch.unravel_index(flat, tensor.shape)] if tensor.dim() else []
 
 
 def differs(a: Any, b: torch.Tensor, atol: float | None = None) -> torch.Tensor:

@@ -10,18 +10,33 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from grader.checking import following
 from grader.checking.student import ObjectProxy
 from grader.errors import Failed
 
 MAX_TRIES = 800
 FEW = 4  # a part with so few tensors is tried in every order
 
+_TRIES: ContextVar[int] = ContextVar("tries", default=MAX_TRIES)
+
 Weights = dict[str, torch.Tensor]
+
+
+@contextmanager
+def trying(tries: int) -> Iterator[None]:
+    """Let `adopt` try at most so many pairings for a while."""
+    token = _TRIES.set(tries)
+    try:
+        yield
+    finally:
+        _TRIES.reset(token)
 
 
 def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
@@ -57,7 +72,6 @@ def adopt(
     agrees: Callable[[], None],
     units: Sequence[str] = (),
     heads: int = 1,
-    limit: int = MAX_TRIES,
 ) -> None:
     """Give `ours` the student's weights so that `agrees` raises nothing, trying one plausible pairing after another.
 
@@ -69,15 +83,21 @@ def adopt(
     """
     first: Failed | None = None
     own = {**dict(ours.named_parameters()), **dict(ours.named_buffers())}
-    for weights in itertools.islice(pairings(theirs, ours, units, heads), limit):
+    followed = following.active()
+    agreed = followed.agreed if followed else 0
+    for weights in itertools.islice(pairings(theirs, ours, units, heads), _TRIES.get()):
         with torch.no_grad():
             for name, tensor in weights.items():
                 own[name].copy_(tensor)
         try:
-            agrees()
+            with following.recorded(ours) if followed else nullcontext() as recorded:
+                agrees()
             return
         except Failed as failure:
             first = first or failure
+            if followed and recorded and theirs.weights:
+                followed.agreed = agreed
+                followed.compare(theirs.steps, theirs.weights, recorded)
     if first is not None:
         raise first
     raise Failed("no pairing of the layers fits", {})

@@ -11,6 +11,7 @@ import torch
 
 from grader import wire
 from grader.assignment import Assignment
+from grader.checking import following
 from grader.checking.compare import assert_tensor
 from grader.errors import Died, Failed, Fault, Missing, OutOfMemory, Raised, TimedOut, WireError
 from grader.notebook import Notebook, Program
@@ -169,7 +170,7 @@ class Student:
         place = ""
         if reply.frames:
             frame = reply.frames[-1]
-            code = self._line(role, frame.cell, frame.line)
+            code = self.line(role, frame.cell, frame.line)
             evidence |= {"cell": frame.cell, "line": frame.line, "code": code}
             place = f" in cell {frame.cell}, line {frame.line}: {code}"
         if isinstance(reply, wire.RaisedReply) and reply.memory:
@@ -178,7 +179,8 @@ class Student:
         message = f": {reply.message[:MAX_MESSAGE]}" if reply.message else ""
         return Raised(f"{kind}{message}{place}", evidence)
 
-    def _line(self, role: str, cell: int, line: int) -> str:
+    def line(self, role: str, cell: int, line: int) -> str:
+        """A line of the student's notebook; "" if there is no such line."""
         notebook = self.notebooks.get(role)
         if isinstance(notebook, Notebook) and 0 < cell <= len(notebook.cells):
             lines = notebook.cells[cell - 1].source.splitlines()
@@ -269,6 +271,7 @@ class ObjectProxy:
         self.modules = made.modules
         self.tensors = made.tensors
         self.weights: dict[str, torch.Tensor] | None = None  # what we gave it, and it had right afterwards
+        self.steps: list[following.Step] = []  # of the last call, where calls are followed
         if max(len(made.modules), len(made.tensors)) > MAX_PARTS:
             raise Failed(f"{class_name} has more than {MAX_PARTS} modules or tensors", {})
 
@@ -313,6 +316,7 @@ class ObjectProxy:
             seed=seed,
             training=training,
             threads=threads,
+            follow=following.active() is not None,
         )
         try:
             reply = self._student.ask(request, self._class, seconds)
@@ -321,7 +325,10 @@ class ObjectProxy:
             raise Raised(f"{error.message}; {hint}" if hint else error.message, error.evidence) from None
         if isinstance(reply, wire.NotFound):
             raise Missing(f"{self._class} has no {path + '.' if path else ''}{method}")
-        return expect(reply, wire.Value).value
+        value = expect(reply, wire.Value).value
+        if request.follow:
+            value, self.steps = following.read_steps(value, (*args, *kwargs.values()))
+        return value
 
     def state(self) -> dict[str, torch.Tensor]:
         """All parameters and buffers by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ MUST = {
     "template": "no point",
     "mutant": "loses points in its own criterion alone, and is named",
     "variant": "loses nothing",
+    "pair": "two mistakes at once: loses points, and is told of none that is not there",
 }
 
 
@@ -35,6 +37,9 @@ def show(findings: Sequence[Finding], console: Console) -> None:
         if of_kind:
             table.add_row(kind, Text(f"{right} of {len(of_kind)}", style=style), must)
     console.print(table)
+    told = Counter(finding.said for finding in findings if finding.said)
+    if told:
+        console.print(Text("pairs: " + ", ".join(f"{count} {said}" for said, count in told.most_common())))
     mutants = [finding for finding in findings if finding.case.kind == "mutant"]
     if mutants:
         caught = sum(not finding.wrong for finding in mutants)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from grader import wire
-from grader.worker import objects, weights
+from grader.worker import objects, steps, weights
 
 FUTURE_FLAGS = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names})
 REQUEST_CAPS = wire.Caps(header=64 << 20, payload=2 << 30)  # the trusted side may send what it likes
@@ -123,8 +123,10 @@ def _call(state: State, request: wire.Call) -> wire.AnyReply:
     if method is None:
         return wire.NotFound(name=request.method)
     torch.set_num_threads(request.threads)
-    with _mode(made, request.training, request.seed):
-        return wire.Value(value=objects.plain(method(*request.args, **request.kwargs)))
+    follow = steps.noted(target) if request.follow and isinstance(target, nn.Module) else nullcontext()
+    with _mode(made, request.training, request.seed), follow as noted:
+        value = method(*request.args, **request.kwargs)
+    return wire.Value(value=objects.plain([value, noted or []] if request.follow else value))
 
 
 def _call_function(state: State, request: wire.CallFunction) -> wire.AnyReply:

@@ -1,4 +1,7 @@
-"""The best of the listed experiments is looked up by its accuracy with max()"""
+"""The best of the listed experiments is looked up by its accuracy with max()
+
+settings: patch_size=4, embed_dim=120, depth=3, num_heads=15, mlp_ratio=3.0
+"""
 
 
 # %% part2 before Train

@@ -1,4 +1,7 @@
-"""The five settings are attributes of a plain class CFG, which a later line changes"""
+"""The five settings are attributes of a plain class CFG, which a later line changes
+
+settings: patch_size=4, embed_dim=80, depth=3, num_heads=5, mlp_ratio=2
+"""
 
 
 # %% part2 before Train

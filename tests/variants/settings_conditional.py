@@ -1,4 +1,7 @@
-"""A larger model where there is a GPU, a smaller one where there is none"""
+"""A larger model where there is a GPU, a smaller one where there is none
+
+settings: patch_size=4, embed_dim=128, depth=6, num_heads=16, mlp_ratio=4.0
+"""
 
 
 # %% part2 replace Train

@@ -1,4 +1,7 @@
-"""The five settings are constants in capitals at module level"""
+"""The five settings are constants in capitals at module level
+
+settings: patch_size=7, embed_dim=128, depth=2, num_heads=8, mlp_ratio=2.0
+"""
 
 
 # %% part2 before Train

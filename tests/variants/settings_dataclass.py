@@ -1,4 +1,7 @@
-"""The five settings in a frozen dataclass, unpacked with asdict"""
+"""The five settings in a frozen dataclass, unpacked with asdict
+
+settings: patch_size=4, embed_dim=64, depth=6, num_heads=8, mlp_ratio=2.0
+"""
 
 
 # %% part2 before Train

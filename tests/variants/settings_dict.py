@@ -1,4 +1,7 @@
-"""Train keeps the five settings in a dict and passes it with **"""
+"""Train keeps the five settings in a dict and passes it with **
+
+settings: patch_size=4, embed_dim=64, depth=3, num_heads=4, mlp_ratio=2.0
+"""
 
 
 # %% part2 replace Train

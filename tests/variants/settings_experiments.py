@@ -1,4 +1,7 @@
-"""A list of experiments stands above Train, which trains the best of them"""
+"""A list of experiments stands above Train, which trains the best of them
+
+settings: patch_size=4, embed_dim=64, depth=4, num_heads=8, mlp_ratio=2.0
+"""
 
 
 # %% part2 before Train

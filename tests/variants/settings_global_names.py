@@ -1,4 +1,7 @@
-"""The five settings are assigned at module level below Train, which reads them as globals"""
+"""The five settings are assigned at module level below Train, which reads them as globals
+
+settings: patch_size=14, embed_dim=112, depth=2, num_heads=14, mlp_ratio=1.5
+"""
 
 
 # %% part2 replace Train

@@ -1,4 +1,7 @@
-"""The five settings in a JSON text"""
+"""The five settings in a JSON text
+
+settings: patch_size=4, embed_dim=88, depth=3, num_heads=11, mlp_ratio=2.5
+"""
 
 
 # %% part2 before Train

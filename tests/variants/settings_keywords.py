@@ -1,4 +1,7 @@
-"""Train writes the five settings into the call of VisionTransformer"""
+"""Train writes the five settings into the call of VisionTransformer
+
+settings: patch_size=7, embed_dim=48, depth=4, num_heads=3, mlp_ratio=3
+"""
 
 
 # %% part2 replace Train

@@ -1,4 +1,7 @@
-"""Train with the five local names, an extra one, and arithmetic"""
+"""Train with the five local names, an extra one, and arithmetic
+
+settings: patch_size=4, embed_dim=64, depth=4, num_heads=4, mlp_ratio=2.0
+"""
 
 
 # %% part2 replace Train

@@ -1,4 +1,7 @@
-"""A helper make_model(**changes) with defaults, called from Train with some of them changed"""
+"""A helper make_model(**changes) with defaults, called from Train with some of them changed
+
+settings: patch_size=4, embed_dim=64, depth=4, num_heads=16, mlp_ratio=2.0
+"""
 
 
 # %% part2 before Train

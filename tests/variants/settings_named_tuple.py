@@ -1,4 +1,7 @@
-"""The five settings in a NamedTuple, and the model made by a helper"""
+"""The five settings in a NamedTuple, and the model made by a helper
+
+settings: patch_size=4, embed_dim=96, depth=2, num_heads=8, mlp_ratio=2.0
+"""
 
 
 # %% part2 before Train

@@ -1,4 +1,7 @@
-"""Train reads the five settings from an argparse namespace"""
+"""Train reads the five settings from an argparse namespace
+
+settings: patch_size=4, embed_dim=64, depth=6, num_heads=8, mlp_ratio=4.0
+"""
 
 
 # %% part2 before Train

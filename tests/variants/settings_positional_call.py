@@ -1,4 +1,7 @@
-"""The five settings in one tuple assignment and a positional call"""
+"""The five settings in one tuple assignment and a positional call
+
+settings: patch_size=4, embed_dim=72, depth=6, num_heads=9, mlp_ratio=3.0
+"""
 
 
 # %% part2 replace Train

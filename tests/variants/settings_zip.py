@@ -1,4 +1,7 @@
-"""The five settings as dict(zip(names, values))"""
+"""The five settings as dict(zip(names, values))
+
+settings: patch_size=4, embed_dim=136, depth=2, num_heads=17, mlp_ratio=2.0
+"""
 
 
 # %% part2 replace Train
