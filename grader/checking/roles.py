@@ -9,6 +9,7 @@ hand-written norm may name its gain and its bias as it likes.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -241,16 +242,36 @@ def _shaped(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
 
 
 def _writings(theirs: list[_Part], ours: list[_Part], heads: int) -> Iterator[list[_Part]]:
-    """Their parts as they are; with hand-written matrices turned; with each that holds several of ours taken apart."""
+    """Their parts as they are; with hand-written matrices turned; with those that together are one of ours joined;
+    with each that holds several of ours taken apart.
+    """
     yield theirs
     if any(part.is_own_linear for part in theirs):
         yield [_turned(part) for part in theirs]
     sizes = {tuple(t.shape) for part in ours if not part.unit for t in part.tensors.values() if t.dim() == 2}
+    joined = _joined(theirs, sizes)
+    if len(joined) < len(theirs):
+        yield joined
     # Rows of q, k, v as three blocks; alternating head by head; alternating row by row.
     for groups in dict.fromkeys((1, heads, *(size[0] for size in sizes))):
         apart = [piece for part in theirs for piece in _pieces(part, sizes, groups)]
         if len(apart) > len(theirs):
             yield apart
+
+
+def _joined(theirs: list[_Part], sizes: set[tuple[int, ...]]) -> list[_Part]:
+    """Layers that are numbered alike (heads.0.key, heads.1.key, …) as the one whose rows they have between them."""
+    rows: dict[object, list[_Part]] = {}
+    for part in theirs:
+        place = re.sub(r"\d+", "*", part.path)
+        rows.setdefault((place, part.kind) if place != part.path else part.path, []).append(part)
+    found: list[_Part] = []
+    for several in rows.values():
+        whole = {name: torch.cat([part.tensors[name] for part in several]) for name in several[0].tensors}
+        shapes = {tuple(tensor.shape) for tensor in whole.values() if tensor.dim() == 2}
+        fits = len(several) > 1 and not several[0].unit and shapes and shapes <= sizes
+        found += [_Part("", f"{several[0].path}…", whole, several[0].bases)] if fits else several
+    return found
 
 
 def _turned(part: _Part) -> _Part:
