@@ -133,17 +133,16 @@ def answer():
             worker.kill()
 
 
-def test_a_killed_worker_takes_its_children_with_it(sandbox: WarmProcess, tmp_path: Path) -> None:
-    worker = sandbox.start()
-    run(
-        worker, "import os, time\ndef answer():\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(600)\n"
-    )
-    before = _descendants(sandbox)
-    worker.kill()
-    deadline = time.monotonic() + 5
-    while len(_descendants(sandbox)) > len(before) - 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(_descendants(sandbox)) <= len(before) - 3  # keeper, worker and its child
+def test_a_killed_worker_takes_its_children_with_it() -> None:
+    with open_sandbox("none", LIMITS) as warm:  # the other tiers refuse children to begin with
+        worker = warm.start()
+        run(worker, "import os, time\ndef answer():\n    if os.fork() == 0:\n        time.sleep(600)\n")
+        before = _descendants(warm)
+        worker.kill()
+        deadline = time.monotonic() + 5
+        while len(_descendants(warm)) > len(before) - 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(_descendants(warm)) <= len(before) - 3  # keeper, worker and its child
 
 
 def _descendants(sandbox: WarmProcess) -> set[int]:

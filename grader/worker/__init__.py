@@ -2,6 +2,7 @@
 
     zygote.py    imports torch once, then forks a worker each time it is asked; never runs student code itself
     confine.py   what a fork does to itself before it listens: namespaces, mounts, limits, capabilities
+    syscalls.py  the system-call filter that it puts itself behind last
     serve.py     answers requests off the wire, one at a time
     objects.py   describes and converts what student code made
     weights.py   reads a `.pth`

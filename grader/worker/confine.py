@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from grader.wire import WorkerLimits
+from grader.worker import syscalls
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
@@ -137,4 +138,5 @@ def run_confined(limits: WorkerLimits, namespaces: bool, serve: Callable[[], Non
     set_limits(limits, size)
     if namespaces:
         drop_privileges()
+        syscalls.install()
     serve()
