@@ -56,6 +56,7 @@ class WorkerLimits(Frozen, frozen=True):
     """What one worker may use. Handed to the warm process when it starts.
 
     memory_mb counts from the size that a process has after importing torch. cpu_seconds is the sum over threads.
+    processes counts threads too, as RLIMIT_NPROC does. threads is how many the arithmetic takes.
     """
 
     memory_mb: int = 2048

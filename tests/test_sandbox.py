@@ -194,7 +194,7 @@ def test_cpu_time_beyond_the_limit_ends_the_worker(assignment: Assignment) -> No
         worker = warm.start()
         with pytest.raises(EOFError):
             run(worker, "def answer():\n    while True: pass", seconds=60)
-        assert worker.kill().signal == 9
+        assert worker.kill() == Ending(0, 9, "cpu")
 
 
 def test_torchvision_can_be_imported(worker: Worker) -> None:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+from signal import SIGKILL
 from typing import IO
 
 import msgspec
 
 from grader import wire
-from grader.errors import SandboxError
-from grader.sandbox import Ending
+from grader.errors import SandboxError, WireError
+from grader.sandbox import Ending, cgroups, clocks
 
 START_SECONDS = 60.0  # a cold disk may take long to give torch's 200 MB
 FORK_SECONDS = 20.0
+BACKSTOP = 10  # a request takes at most so many times its seconds, however busy the machine
+CLOCK_GRAIN = 0.1  # seconds; the limit and the report on CPU time are read from two clocks
+LONG = 1.0  # seconds; how long a worker waited for a core is looked up for longer requests alone
+STATUS = struct.Struct(">iid?")  # exit code, signal, seconds of CPU time, whether we ended it
+ROOM_MB = 256  # of memory that the group may hold beside a worker's own: the kernel's, the keeper's, copied pages
+OWN_TASKS = 8  # bubblewrap's, the warm process, keepers
 
 
 class WarmProcess:
@@ -32,11 +41,14 @@ class WarmProcess:
         self, tier: str, command: list[str], script: str, folder: str, limits: wire.WorkerLimits, env: dict[str, str]
     ) -> None:
         self.tier = tier
-        self._arguments = (command, script, folder, limits, env)
+        self._limits = limits
+        self._arguments = (command, script, folder, env)
         self._launch()
 
     def _launch(self) -> None:
-        command, script, folder, limits, env = self._arguments
+        self._group: cgroups.Group | None = None
+        command, script, folder, env = self._arguments
+        limits = self._limits
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process, closed with it
         arguments = [script, folder, str(theirs.fileno()), msgspec.json.encode(limits).decode()]
@@ -56,17 +68,34 @@ class WarmProcess:
         finally:
             theirs.close()
         with contextlib.suppress(OSError):  # where memory runs out on the machine, this is what has to go
-            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("1000")
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("900")  # a worker: 1000
         try:
             self._read(1, START_SECONDS)
         except (TimeoutError, EOFError, OSError) as error:
             tail = self._log_tail()
             self.close()
             raise SandboxError(f"the sandbox ({self.tier}) did not come up: {tail or error!r}") from None
+        if self.tier != "none":
+            self._group = self._grouped()
+
+    def _grouped(self) -> cgroups.Group | None:
+        """Put the warm process, which is idle now, into a control group; its workers are born there."""
+        limits = self._limits
+        memory = (limits.memory_mb + 2 * limits.tmp_mb + ROOM_MB) << 20
+        group = cgroups.make_group(memory, limits.processes + OWN_TASKS)
+        if group is not None:
+            try:
+                group.add(cgroups.family(self._process.pid))
+            except OSError:
+                group.close()
+                return None
+            self._memory_kills = group.memory_kills()
+        return group
 
     def start(self) -> SocketWorker:
         """Fork a worker. Raises SandboxError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        clocks.tell_sender(ours, True)
         try:
             socket.send_fds(self._control, [b"S"], [theirs.fileno()])
             number = int.from_bytes(self._read(4, FORK_SECONDS), "big")
@@ -77,6 +106,8 @@ class WarmProcess:
             theirs.close()
         worker = SocketWorker(self, ours, number)
         try:
+            worker.pid = clocks.sender(ours, FORK_SECONDS)
+            clocks.tell_sender(ours, False)
             wire.receive(ours, wire.Value, wire.Caps(), time.monotonic() + FORK_SECONDS)
         except (TimeoutError, EOFError, OSError) as error:
             worker.kill()
@@ -85,14 +116,26 @@ class WarmProcess:
             ) from None
         return worker
 
-    def end(self, number: int) -> Ending:
-        """Kill the worker and everything below it; say how it ended."""
+    def end(self, number: int, closed: bool) -> Ending:
+        """Kill the worker and everything below it; say how it ended. closed: it has closed its connection."""
         try:
-            self._control.sendall(b"K" + number.to_bytes(4, "big"))
-            status = self._read(8, FORK_SECONDS)
+            self._control.sendall((b"W" if closed else b"K") + number.to_bytes(4, "big"))
+            code, signal, cpu_seconds, killed = STATUS.unpack(self._read(STATUS.size, FORK_SECONDS))
         except (TimeoutError, EOFError, OSError) as error:
             raise SandboxError(f"the sandbox ({self.tier}) is gone: {self._log_tail() or error!r}") from None
-        return Ending(int.from_bytes(status[:4], "big", signed=True), int.from_bytes(status[4:], "big", signed=True))
+        if signal != SIGKILL:
+            return Ending(code, signal)
+        if cpu_seconds >= self._limits.cpu_seconds - CLOCK_GRAIN:
+            return Ending(code, signal, "cpu")
+        if self._group is not None and self._group.memory_kills() > self._memory_kills:
+            self._memory_kills = self._group.memory_kills()
+            return Ending(code, signal, "memory")
+        return Ending(code, signal, killed=killed)
+
+    @property
+    def threads(self) -> int:
+        """How many threads a worker may use for its arithmetic."""
+        return self._limits.threads
 
     def revive(self) -> None:
         """End the warm process and start another one; workers of the old one are gone. Raises SandboxError."""
@@ -106,6 +149,9 @@ class WarmProcess:
             os.killpg(self._process.pid, 9)
         self._process.wait()
         self._log.close()
+        if self._group is not None:
+            self._group.close()
+            self._group = None
 
     def __enter__(self) -> WarmProcess:
         return self
@@ -132,20 +178,58 @@ class SocketWorker:
         self._sock = sock
         self._number = number
         self._ending: Ending | None = None
+        self._closed = False
+        self.pid = 0  # as this process sees it; 0 where that is not told
+        self.waited = 0.0
 
     def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps = wire.Caps()) -> wire.AnyReply:  # noqa: B008 - frozen
-        deadline = time.monotonic() + seconds
+        started, before = time.monotonic(), clocks.times(self.pid)
         try:
-            wire.send(self._sock, request, deadline)
-            reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, deadline)
-        except (BrokenPipeError, ConnectionResetError):
+            self._refuse_surplus()
+            wire.send(self._sock, request, started + seconds)
+            self._await_reply(seconds, started, before)
+            reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, time.monotonic() + seconds)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._closed = True
             raise EOFError from None
+        finally:
+            if time.monotonic() - started > LONG:
+                self.waited += max(clocks.times(self.pid).waited - before.waited, 0.0)
         return reply
+
+    def _refuse_surplus(self) -> None:
+        """What was sent before it was asked for would be taken for the answer to another question."""
+        if self._readable(0.0):
+            if not self._sock.recv(1, socket.MSG_PEEK):
+                raise EOFError
+            raise WireError("it sent an answer that nobody had asked for")
+
+    def _await_reply(self, seconds: float, started: float, before: clocks.Times) -> None:
+        """Until a reply begins. Raises TimeoutError when the worker has had its seconds.
+
+        Time that it waited for a core does not count, unless its own threads kept it waiting: their CPU time does.
+        """
+        left = seconds - (time.monotonic() - started)
+        while not self._readable(max(left, 0.0)):
+            now, elapsed = clocks.times(self.pid), time.monotonic() - started
+            had = max(elapsed - (now.waited - before.waited), (now.cpu - before.cpu) / self._warm.threads)
+            left = seconds - had
+            if left <= 0.0:
+                raise TimeoutError
+            if elapsed > BACKSTOP * seconds:
+                raise SandboxError(
+                    f"the machine is too busy to grade on: in {elapsed:.0f} seconds a worker could run for {had:.0f}"
+                )
+
+    def _readable(self, seconds: float) -> bool:
+        poll = select.poll()  # select() takes no descriptor above 1023
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def kill(self) -> Ending:
         if self._ending is None:
             try:
-                self._ending = self._warm.end(self._number)
+                self._ending = self._warm.end(self._number, self._closed)
             finally:
                 self._sock.close()  # not before: at the end of the file an idle worker leaves by itself
         return self._ending

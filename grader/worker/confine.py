@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -95,11 +96,17 @@ def set_limits(limits: WorkerLimits, size: int) -> None:
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_NPROC: limits.processes,
         resource.RLIMIT_CORE: 0,
-    }
+    } | ({resource.RLIMIT_MSGQUEUE: 0} if sys.platform == "linux" else {})
     for which, value in wanted.items():
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (value, value))
+
+
+def go_first() -> None:
+    """Where memory runs out on the machine, a worker goes before the warm process that it was forked from."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
 
 
 def drop_privileges() -> None:
@@ -133,6 +140,7 @@ def keep_only(descriptors: set[int]) -> None:
 def run_confined(limits: WorkerLimits, namespaces: bool, serve: Callable[[], None]) -> None:
     """Confine this process, then serve. The memory limit counts from the moment before the first request."""
     size = address_space() if os.path.exists("/proc/self/statm") else 2**34
+    go_first()
     if namespaces:
         private_folders(limits)
     set_limits(limits, size)

@@ -2,7 +2,8 @@
 
 Started as  python -I zygote.py FOLDER CONTROL_FD LIMITS  where FOLDER holds the package `grader`. On the control
 socket it takes one-byte commands: S with a descriptor (fork a worker that serves on it; answers the number of the
-worker), K with a number (kill that worker; answers exit code and signal). It stays single-threaded, since a process
+worker), K with a number (kill that worker; answers a STATUS), W with a number (the same, but its connection has closed:
+give it a moment to end by itself, so that what ended it can be told). It stays single-threaded, since a process
 with threads may neither unshare a user namespace nor fork safely.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
@@ -17,7 +19,10 @@ import sys
 import traceback
 
 NUMBER = struct.Struct(">i")
-STATUS = struct.Struct(">ii")
+STATUS = struct.Struct(">iid?")  # exit code, signal, seconds of CPU time, whether we ended it
+ENDING_SECONDS = (
+    5.0  # a process closes its connection long before it has ended, when it is large or the machine is busy
+)
 
 
 def main() -> None:
@@ -55,17 +60,20 @@ def main() -> None:
             control.sendall(NUMBER.pack(pid))
         else:
             pid = NUMBER.unpack(command[1:5])[0]
-            control.sendall(STATUS.pack(*_end(pid, workers.pop(pid))))
+            status = workers.pop(pid)
+            if command[:1] == b"W":
+                select.select([status], [], [], ENDING_SECONDS)
+            control.sendall(STATUS.pack(*_end(pid, status)))
 
 
-def _end(pid: int, status: int) -> tuple[int, int]:
-    """Kill a worker if it still runs, and say how it ended: (exit code, signal)."""
+def _end(pid: int, status: int) -> tuple[int, int, float, bool]:
+    """Kill a worker if it still runs, and say how it ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     os.waitpid(pid, 0)
     report = os.read(status, STATUS.size)
     os.close(status)
-    return STATUS.unpack(report) if len(report) == STATUS.size else (0, signal.SIGKILL)
+    return STATUS.unpack(report) if len(report) == STATUS.size else (0, signal.SIGKILL, 0.0, False)
 
 
 def _fork(descriptor: int, limits: object) -> tuple[int, int]:
@@ -93,13 +101,21 @@ def _fork(descriptor: int, limits: object) -> tuple[int, int]:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             os.setsid()
             _work(descriptor, limits)
-        signal.signal(signal.SIGTERM, lambda *_: _kill(worker))
+        told = False
+
+        def kill(*_: object) -> None:
+            nonlocal told
+            told = True
+            _kill(worker)
+
+        signal.signal(signal.SIGTERM, kill)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         confine.keep_only({writer})  # the worker's socket must close with the worker
-        status = os.waitpid(worker, 0)[1]
+        _, status, usage = os.wait4(worker, 0)
+        killed = told
         _kill_group(worker)  # whatever is left of it, where there is no namespace to end it
         code, number = (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
-        os.write(writer, STATUS.pack(code, number))
+        os.write(writer, STATUS.pack(code, number, usage.ru_utime + usage.ru_stime, killed))
     except BaseException:
         traceback.print_exc()
     finally:
