@@ -85,7 +85,9 @@ def _grade(arguments: list[str]) -> int:
     parser.add_argument(
         "--marks", type=_path, metavar="FILE", help="a person's marks, CSV: student_id, criterion, points, comment"
     )
-    parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
+    parser.add_argument(
+        "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
+    )
     parser.add_argument("--version", action="version", version=f"grader {__version__}")
     options = parser.parse_args(arguments)
     if not options.submission.exists():
@@ -242,7 +244,9 @@ def _verify(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone: a mutant, a variant, or a kind of case")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the reference's test accuracy")
-    parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
+    parser.add_argument(
+        "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
+    )
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: at least one process is needed")

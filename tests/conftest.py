@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from grader import wire
 from grader.assignment import Assignment, load_assignment
 from grader.pipeline import Options, grade
 from grader.records import CriterionResult, Record
+from grader.sandbox import WALLED, Worker
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 from grader.submission import worker_limits
@@ -93,3 +95,34 @@ def criterion(record: Record, name: str) -> CriterionResult:
 def lost(record: Record) -> dict[str, float]:
     """Criterion to points lost, for those that lost any."""
     return {c.id: c.max_points - c.points for c in record.criteria if c.points < c.max_points}
+
+
+# ---- inside a worker ------------------------------------------------------------------------------------------------
+
+INSIDE_LIMITS = wire.WorkerLimits(memory_mb=1024, cpu_seconds=120, threads=2)
+
+
+@pytest.fixture(scope="session", params=WALLED)
+def warm(request: pytest.FixtureRequest) -> Iterator[WarmProcess]:
+    """A warm process in each tier that isolates."""
+    with open_sandbox(request.param, INSIDE_LIMITS) as warm:
+        yield warm
+
+
+@pytest.fixture
+def worker(warm: WarmProcess) -> Iterator[Worker]:
+    worker = warm.start()
+    yield worker
+    worker.kill()
+
+
+def run(worker: Worker, body: str, seconds: float = 30.0) -> object:
+    """What the body of a function returns in the worker; a RaisedReply if it raises."""
+    lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
+    code = f"import ctypes, os, torch\nlibc = ctypes.CDLL(None, use_errno=True)\ndef answer():\n{lines}"
+    source = wire.Source(text=code, filename="cell 1", line=1, names=("answer",))
+    loaded = worker.ask(wire.LoadProgram(program="p", sources=(source,)), seconds)
+    assert isinstance(loaded, wire.Loaded)
+    assert not loaded.failures, loaded.failures
+    reply = worker.ask(wire.CallFunction(program="p", name="answer"), seconds)
+    return reply.value if isinstance(reply, wire.Value) else reply

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from conftest import ROOT
 from grader import wire
 from grader.assignment import Assignment
 from grader.errors import SandboxError, UsageError
-from grader.sandbox import Ending, Worker
+from grader.sandbox import Ending, Worker, landlock
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 
@@ -213,26 +214,47 @@ def answer():
 
 
 def test_an_unknown_tier_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="auto, bwrap, none"):
+    with pytest.raises(UsageError, match="auto, bwrap, landlock, none"):
         open_sandbox("docker", LIMITS)
 
 
-def test_without_bubblewrap_auto_fails_closed_and_says_what_to_install(
+def test_without_bubblewrap_auto_takes_landlock_and_a_named_tier_takes_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    for tier in ("auto", "bwrap"):
-        with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
-            open_sandbox(tier, LIMITS)
+    with open_sandbox("auto", LIMITS) as warm:
+        assert warm.tier == "landlock"
+    with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
+        open_sandbox("bwrap", LIMITS)
 
 
-def test_a_bubblewrap_that_cannot_isolate_fails_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _without_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a kernel that has none: the worker is refused its rules, and ends."""
+    copied = landlock.scratch_folder
+
+    def scratch_folder() -> Path:
+        scratch = copied()
+        rules = scratch / "code/grader/worker/landlock.py"
+        rules.write_text(rules.read_text().replace("= 444, 445, 446", "= 9444, 9445, 9446"))
+        return scratch
+
+    monkeypatch.setattr(landlock, "scratch_folder", scratch_folder)
+
+
+def test_where_no_tier_comes_up_auto_fails_closed_and_says_why_and_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     fake = tmp_path / "bwrap"
     fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(SandboxError, match="No permissions"):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    _without_landlock(monkeypatch)
+    with pytest.raises(SandboxError, match=r"No permissions.*this kernel has none.*apt-get install bubblewrap"):
         open_sandbox("auto", LIMITS)
+    with pytest.raises(SandboxError, match="Landlock: this kernel has none"):
+        open_sandbox("landlock", LIMITS)
+    assert list(tmp_path.glob("grader-*")) == []
 
 
 def test_none_works_and_names_itself() -> None:

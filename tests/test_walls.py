@@ -5,50 +5,24 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import errno
+import json
 import os
 import platform
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from conftest import INSIDE_LIMITS, ROOT, run
 
 from grader import wire
-from grader.errors import SandboxError, WireError
-from grader.sandbox import Ending, Worker, cgroups, clocks, process
-from grader.sandbox.process import SocketWorker, WarmProcess
+from grader.sandbox import WALLED, Worker, landlock
+from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 from grader.worker import syscalls
 
-LIMITS = wire.WorkerLimits(memory_mb=1024, cpu_seconds=120, threads=2)
 MACHINE = platform.machine()
 COLUMN = syscalls.MACHINES[MACHINE][0]
-
-
-@pytest.fixture(scope="module", params=["bwrap"])
-def warm(request: pytest.FixtureRequest) -> Iterator[WarmProcess]:
-    with open_sandbox(request.param, LIMITS) as warm:
-        yield warm
-
-
-@pytest.fixture
-def worker(warm: WarmProcess) -> Iterator[Worker]:
-    worker = warm.start()
-    yield worker
-    worker.kill()
-
-
-def run(worker: Worker, body: str, seconds: float = 30.0) -> object:
-    """What the body of `answer()` returns in the worker; a RaisedReply if it raises."""
-    lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
-    code = f"import ctypes, os, torch\nlibc = ctypes.CDLL(None, use_errno=True)\ndef answer():\n{lines}"
-    source = wire.Source(text=code, filename="cell 1", line=1, names=("answer",))
-    loaded = worker.ask(wire.LoadProgram(program="p", sources=(source,)), seconds)
-    assert isinstance(loaded, wire.Loaded)
-    assert not loaded.failures, loaded.failures
-    reply = worker.ask(wire.CallFunction(program="p", name="answer"), seconds)
-    return reply.value if isinstance(reply, wire.Value) else reply
 
 
 def errors(worker: Worker, calls: dict[str, tuple[int, ...]]) -> dict[str, str]:
@@ -178,156 +152,148 @@ return [pixels.sum().item(), picture.tell() > 1000, torch.get_num_threads()]
     assert run(worker, body, 120) == [784.0, True, 2]
 
 
-# ---- limits, and how an end is told ---------------------------------------------------------------------------------
+# ---- files ----------------------------------------------------------------------------------------------------------
 
-
-def test_a_worker_that_closes_its_connection_is_not_told_as_cpu_time(worker: Worker) -> None:
-    with pytest.raises(EOFError):
-        run(worker, "import time\nos.closerange(3, 200)\ntime.sleep(600)")
-    assert worker.kill() == Ending(0, 9, killed=True)
-
-
-def test_a_worker_that_is_killed_from_outside_is_not_the_students_doing(worker: Worker) -> None:
-    assert isinstance(worker, SocketWorker)
-    os.kill(worker.pid, 9)
-    with pytest.raises(EOFError):
-        run(worker, "return 1")
-    assert worker.kill().from_outside
-
-
-def test_memory_that_rlimits_do_not_count_is_bound_by_the_group(warm: WarmProcess) -> None:
-    if warm._group is None:
-        pytest.skip("no control group can be made here")
-    worker = warm.start()
-    warm._group.limit(memory=400 << 20, tasks=100)
+READ = """
+def read(path):
     try:
-        with pytest.raises(EOFError):
-            run(worker, "return [torch.ones(900 << 20, dtype=torch.uint8).sum().item()]")
-        assert worker.kill() == Ending(0, 9, "memory")
-    finally:
-        worker.kill()
-        warm.revive()
-
-
-def test_threads_are_bound_and_the_refusal_is_told_as_such(warm: WarmProcess, worker: Worker) -> None:
-    if warm._group is None and os.getuid() == 0:
-        pytest.skip("neither a control group nor RLIMIT_NPROC binds here")
-    body = """
-import threading
-threading.stack_size(65536)
-started = 0
-try:
-    for _ in range(400):
-        threading.Thread(target=threading.Event().wait, daemon=True).start()
-        started += 1
-except RuntimeError as error:
-    return [started < LIMIT, str(error)]
-return [False, str(started)]
-""".replace("LIMIT", str(LIMITS.processes + 8))
-    assert run(worker, body) == [True, "can't start new thread"]
-
-
-@pytest.mark.parametrize("folder", ["/tmp", "/dev/shm"])
-def test_temporary_files_are_bound_in_size_and_number(worker: Worker, folder: str) -> None:
-    body = f"""
-sizes, numbers = 0, 0
-try:
-    for index in range(100):
-        with open(f"{folder}/big{{index}}", "wb") as file:
-            file.write(bytes(1 << 20))
-        sizes += 1
-except OSError as error:
-    first = error.strerror
-for index in range(sizes):
-    os.unlink(f"{folder}/big{{index}}")
-try:
-    for index in range(10000):
-        open(f"{folder}/{{index}}", "w").close()
-        numbers += 1
-except OSError as error:
-    return [first, 60 <= sizes <= 64, error.strerror, numbers < 4096]
-"""
-    assert run(worker, body) == ["No space left on device", True, "No space left on device", True]
-
-
-def test_a_group_is_removed_with_its_process_and_after_a_grader_that_was_killed() -> None:
-    group = cgroups.make_group(1 << 30, 100)
-    if group is None:
-        pytest.skip("no control group can be made here")
-    folders = set(group._folders.values())
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    left = [folder.with_name(f"grader-{int(ended.stdout)}-1") for folder in folders]
-    for folder in left:
-        folder.mkdir()
-    with subprocess.Popen(["sleep", "600"]) as process:
-        group.add([process.pid])
-        process.kill()
-    group.close()
-    assert not any(folder.exists() for folder in folders)
-    other = cgroups.make_group(1 << 30, 100)
-    assert other is not None
-    other.close()
-    assert not any(folder.exists() for folder in left)
-
-
-# ---- time -----------------------------------------------------------------------------------------------------------
-
-NAP = "import time\ntime.sleep(0.6)\nreturn 'awake'"
-
-
-def _starved(monkeypatch: pytest.MonkeyPatch, cpu: float = 0.0) -> None:
-    """As if the worker waited for a core ever since, and its threads had used `cpu` seconds for each that passes."""
-    monkeypatch.setattr(clocks, "times", lambda _: clocks.Times(cpu * time.monotonic(), time.monotonic()))
-
-
-def test_seconds_in_which_a_worker_has_no_core_do_not_count(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    _starved(monkeypatch)
-    assert run(worker, NAP, seconds=0.3) == "awake"
-
-
-def test_a_worker_whose_own_threads_take_the_cores_has_had_its_time(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _starved(monkeypatch, cpu=2.0)
-    with pytest.raises(TimeoutError):
-        run(worker, NAP, seconds=0.3)
-
-
-def test_a_machine_that_is_too_busy_is_not_the_students_doing(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    _starved(monkeypatch)
-    monkeypatch.setattr(process, "BACKSTOP", 1)
-    with pytest.raises(SandboxError, match="too busy"):
-        run(worker, NAP, seconds=0.3)
-
-
-def test_the_times_of_a_worker_can_be_read(worker: Worker) -> None:
-    assert isinstance(worker, SocketWorker)
-    before = clocks.times(worker.pid)
-    run(worker, "return [torch.randn(400, 400).matmul(torch.randn(400, 400)).sum().item() for _ in range(20)]")
-    assert clocks.times(worker.pid).cpu > before.cpu > 0.0
-
-
-# ---- the connection -------------------------------------------------------------------------------------------------
-
-
-def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(worker: Worker) -> None:
-    body = """
-import stat, threading, time
-from grader import wire
-def is_socket(number):
-    try:
-        return stat.S_ISSOCK(os.fstat(number).st_mode)
+        return os.listdir(path) if os.path.isdir(path) else len(open(path, "rb").read())
     except OSError:
-        return False
-number = next(filter(is_socket, range(3, 200)))
-def forge():
-    time.sleep(0.2)
-    os.write(number, wire.encode(wire.Value(value="forged")))
-threading.Thread(target=forge).start()
-return "first"
+        return "refused"
+return [read(path) for path in PATHS]
 """
-    assert run(worker, body) == "first"
-    assert isinstance(worker, SocketWorker)
-    assert worker._readable(10.0)
-    with pytest.raises(WireError, match="nobody had asked"):
-        worker.ask(wire.Forget(handle=1), 10.0)
+
+
+def test_neither_the_repository_nor_home_nor_labels_nor_processes_can_be_read(worker: Worker, tmp_path: Path) -> None:
+    (tmp_path / "1102444016.zip").write_text("another submission")
+    paths = [ROOT, ROOT / "grade.py", ROOT / "grader/cli.py", ROOT / "reference", ROOT / "reference/assignment.toml"]
+    paths += [tmp_path, tmp_path / "1102444016.zip", Path.home(), "/etc/passwd", "/etc/hostname", "/var", "/home"]
+    paths += [
+        "/usr/share/datasets/fashion-mnist",
+        "/sys",
+        "/proc/self/environ",
+        f"/proc/{os.getpid()}/maps",
+        "/dev/tty",
+    ]
+    found = run(worker, READ.replace("PATHS", repr([str(path) for path in paths])))
+    assert isinstance(found, list)
+    readable = {path: what for path, what in zip(map(str, paths), found, strict=True) if what not in ("refused", [])}
+    if str(Path.home()) in readable and Path(sys.base_prefix).is_relative_to(Path.home()):
+        del readable[str(Path.home())]  # bubblewrap shows the folders on the way to Python, with nothing else in them
+    assert readable == {}
+
+
+@pytest.mark.parametrize("tier", WALLED)
+def test_what_is_hidden_stays_hidden_below_a_folder_that_is_shown(tier: str) -> None:
+    shown = Path(json.__file__).resolve().parent
+    hidden = shown.parent / "ensurepip"
+    assert hidden.is_dir()
+    with open_sandbox(tier, INSIDE_LIMITS, [hidden]) as warm:
+        worker = warm.start()
+        found = run(worker, READ.replace("PATHS", repr([str(hidden / "__init__.py"), str(shown / "__init__.py")])))
+        worker.kill()
+    assert found == ["refused", (shown / "__init__.py").stat().st_size]
+
+
+def test_what_is_left_of_a_folder_leaves_out_what_is_hidden_and_links_to_it(tmp_path: Path) -> None:
+    for name in ("python/lib/torch", "python/share/data", "other"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "python/link").symlink_to(tmp_path / "python/share/data")
+    hidden = [tmp_path / "python/share/data"]
+    assert list(landlock.without(tmp_path / "python", hidden)) == [tmp_path / "python/lib"]
+    assert list(landlock.without(tmp_path / "other", hidden)) == [tmp_path / "other"]
+
+
+def test_modes_owners_and_times_cannot_be_changed_where_nothing_else_forbids_it(
+    warm: WarmProcess, worker: Worker
+) -> None:
+    if warm.tier != "landlock":
+        pytest.skip("everything but a private /tmp is read-only in this tier")
+    numbers = syscalls.table(syscalls.REFUSED_WITHOUT_NAMESPACES, COLUMN)
+    assert set(errors(worker, {name: (number, -1, -1, -1) for name, number in numbers.items()}).values()) == {"EPERM"}
+
+
+def test_a_worker_may_write_to_its_own_folder_alone(warm: WarmProcess, worker: Worker) -> None:
+    other = warm.start()
+    body = """
+import tempfile
+def write(path):
+    try:
+        with open(path, "w") as file:
+            file.write("x")
+        return "written"
+    except OSError:
+        return "refused"
+own = tempfile.gettempdir()
+return [write(own + "/x"), write("x"), own]
+"""
+    found, neighbour = run(worker, body), run(other, body)
+    assert isinstance(found, list)
+    assert isinstance(neighbour, list)
+    assert found[:2] == neighbour[:2] == ["written", "written"]
+    tried = ["/usr/x", "/var/tmp/x", "/x", "/dev/x", f"{ROOT}/x", str(Path(json.__file__).parent / "x")]
+    if warm.tier == "landlock":  # elsewhere both see a /tmp of their own
+        tried += [f"{neighbour[2]}/y", f"{neighbour[2]}/x", "/tmp/x", "/dev/shm/x"]
+        tried += [f"{warm._limits.scratch}/code/grader/wire.py"]
+    refused = run(worker, body.replace('write(own + "/x"), write("x"), own', f"write(p) for p in {tried!r}"))
+    other.kill()
+    assert refused == ["refused"] * len(tried)
+
+
+# ---- users ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_namespaces_each_worker_of_root_has_a_user_of_its_own(warm: WarmProcess) -> None:
+    if warm.tier != "landlock" or os.getuid() != 0:
+        pytest.skip("for root, and where there are no namespaces")
+    workers = [warm.start() for _ in range(2)]
+    users = [run(worker, "return [*os.getresuid(), *os.getresgid(), len(os.getgroups())]") for worker in workers]
+    for worker in workers:
+        worker.kill()
+    assert all(isinstance(user, list) and len(set(user[:6])) == 1 and user[6] == 0 for user in users)
+    assert len({0, 65534, *(user[0] for user in users if isinstance(user, list))}) == 4
+
+
+ORDINARY = """
+import os
+from grader import wire
+from grader.sandbox.tiers import open_sandbox
+CODE = '''
+import os
+def attempt(do):
+    try:
+        do()
+        return "done"
+    except OSError as error:
+        return type(error).__name__
+def answer():
+    return [attempt(os.fork), attempt(lambda: open("x", "w")), attempt(lambda: os.listdir("/var")), os.getuid() != 0]
+'''
+with open_sandbox(TIER, wire.WorkerLimits(memory_mb=512, threads=1)) as warm:
+    worker = warm.start()
+    source = wire.Source(text=CODE, filename="cell 1", line=1, names=("answer",))
+    worker.ask(wire.LoadProgram(program="p", sources=(source,)), 30)
+    print(os.getuid(), warm.tier, worker.ask(wire.CallFunction(program="p", name="answer"), 30).value)
+    worker.kill()
+"""
+# A Python below root's home cannot be reached by others: in a mount namespace of its own the way there is open.
+OPEN_HOME = """
+if [ -n "$1" ]; then
+    mount --bind "$1" /mnt; mount -t tmpfs -o mode=755 tmpfs "$HOME"; mkdir -p "$1"; mount --bind /mnt "$1"
+fi
+shift
+exec setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/tmp "$@"
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the other tests run as an ordinary user then")
+@pytest.mark.parametrize("tier", WALLED)
+def test_the_walls_stand_for_an_ordinary_user_as_well(tier: str) -> None:
+    base = Path(sys.base_prefix).resolve()
+    inside_home = str(base) if base.is_relative_to(Path.home()) else ""
+    command = ["unshare", "--mount", "sh", "-ec", OPEN_HOME, "sh", inside_home, sys.executable, "-c"]
+    done = subprocess.run(
+        [*command, ORDINARY.replace("TIER", repr(tier))], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    kind = "FileNotFoundError" if tier == "bwrap" else "PermissionError"
+    assert done.stdout == f"65534 {tier} ['PermissionError', 'done', '{kind}', True]\n", done.stderr

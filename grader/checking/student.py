@@ -136,6 +136,8 @@ class Student:
             return TimedOut(f"{about} used up its {cpu} seconds of CPU time", {"cpu_seconds": cpu})
         if ending.limit == "memory":
             return OutOfMemory(f"{about} used more than the allowed {limits.memory_mb} MiB of memory", {})
+        if ending.limit == "files":
+            return Died(f"{about} wrote more than the allowed {limits.tmp_mb} MiB of temporary files", {})
         if ending.from_outside and self._sandbox.tier != "none":
             raise SandboxError("the machine ended a worker: it may have run out of memory")
         return Died(f"{about} ended its process: {ending}", {"code": ending.code, "signal": ending.signal})

@@ -33,7 +33,8 @@ from typing import Literal, Protocol
 
 from grader.wire import AnyReply, AnyRequest, Caps
 
-TIERS = ("auto", "bwrap", "none")
+WALLED = ("bwrap", "landlock")  # strongest first
+TIERS = ("auto", *WALLED, "none")
 
 
 class Worker(Protocol):
@@ -75,7 +76,7 @@ class Ending:
 
     code: int
     signal: int
-    limit: Literal["", "cpu", "memory"] = ""
+    limit: Literal["", "cpu", "memory", "files"] = ""
     killed: bool = False
 
     @property

@@ -10,6 +10,8 @@ import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 from typing import IO
@@ -20,51 +22,64 @@ from grader import wire
 from grader.errors import SandboxError, WireError
 from grader.sandbox import Ending, cgroups, clocks
 
+# What of this package a worker needs, and all that it can see.
+WORKER_FILES = ("__init__.py", "errors.py", "records.py", "wire.py", "torchvision_mend.py", "worker")
 START_SECONDS = 60.0  # a cold disk may take long to give torch's 200 MB
 FORK_SECONDS = 20.0
 BACKSTOP = 10  # a request takes at most so many times its seconds, however busy the machine
 CLOCK_GRAIN = 0.1  # seconds; the limit and the report on CPU time are read from two clocks
+REMOVE_SECONDS = 5.0
 LONG = 1.0  # seconds; how long a worker waited for a core is looked up for longer requests alone
-STATUS = struct.Struct(">iid?")  # exit code, signal, seconds of CPU time, whether we ended it
+STATUS = struct.Struct(">iidB")  # exit code, signal, seconds of CPU time, why the keeper ended it
+ASKED, TOO_FULL = 1, 2
 ROOM_MB = 256  # of memory that the group may hold beside a worker's own: the kernel's, the keeper's, copied pages
 OWN_TASKS = 8  # bubblewrap's, the warm process, keepers
 
 
-class WarmProcess:
-    """The process in which torch is already imported, behind whatever `command` puts around it.
+@dataclass(frozen=True)
+class Launch:
+    """How a warm process is started.
 
     command: argv up to and including the Python interpreter's flags. script, folder: the zygote and the folder that
-    holds the package `grader`, as the process will see them. Raises SandboxError when it does not come up.
+    holds the package `grader`, as the process will see them. limits.scratch: a folder that ends with it.
     """
 
-    def __init__(
-        self, tier: str, command: list[str], script: str, folder: str, limits: wire.WorkerLimits, env: dict[str, str]
-    ) -> None:
+    command: list[str]
+    script: str
+    folder: str
+    limits: wire.WorkerLimits
+    env: dict[str, str]
+
+
+class WarmProcess:
+    """The process in which torch is already imported. Raises SandboxError when it does not come up."""
+
+    def __init__(self, tier: str, prepare: Callable[[], Launch]) -> None:
         self.tier = tier
-        self._limits = limits
-        self._arguments = (command, script, folder, env)
+        self._prepare = prepare
         self._launch()
 
     def _launch(self) -> None:
         self._group: cgroups.Group | None = None
-        command, script, folder, env = self._arguments
-        limits = self._limits
+        launch = self._prepare()
+        self._limits = launch.limits
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process, closed with it
-        arguments = [script, folder, str(theirs.fileno()), msgspec.json.encode(limits).decode()]
+        arguments = [launch.script, launch.folder, str(theirs.fileno()), msgspec.json.encode(launch.limits).decode()]
         try:
             self._process = subprocess.Popen(
-                [*command, *arguments],
+                [*launch.command, *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
-                env=env,
+                env=launch.env,
                 start_new_session=True,  # Ctrl-C reaches the trusted side alone, which then closes this
             )
         except OSError as error:
             self._control.close()
-            raise SandboxError(f"{command[0]} cannot be started: {error}") from None
+            self._remove_scratch()
+            raise SandboxError(f"{launch.command[0]} cannot be started: {error}") from None
         finally:
             theirs.close()
         with contextlib.suppress(OSError):  # where memory runs out on the machine, this is what has to go
@@ -120,17 +135,19 @@ class WarmProcess:
         """Kill the worker and everything below it; say how it ended. closed: it has closed its connection."""
         try:
             self._control.sendall((b"W" if closed else b"K") + number.to_bytes(4, "big"))
-            code, signal, cpu_seconds, killed = STATUS.unpack(self._read(STATUS.size, FORK_SECONDS))
+            code, signal, cpu_seconds, why = STATUS.unpack(self._read(STATUS.size, FORK_SECONDS))
         except (TimeoutError, EOFError, OSError) as error:
             raise SandboxError(f"the sandbox ({self.tier}) is gone: {self._log_tail() or error!r}") from None
         if signal != SIGKILL:
             return Ending(code, signal)
+        if why == TOO_FULL:
+            return Ending(code, signal, "files")
         if cpu_seconds >= self._limits.cpu_seconds - CLOCK_GRAIN:
             return Ending(code, signal, "cpu")
         if self._group is not None and self._group.memory_kills() > self._memory_kills:
             self._memory_kills = self._group.memory_kills()
             return Ending(code, signal, "memory")
-        return Ending(code, signal, killed=killed)
+        return Ending(code, signal, killed=why == ASKED)
 
     @property
     def threads(self) -> int:
@@ -152,6 +169,13 @@ class WarmProcess:
         if self._group is not None:
             self._group.close()
             self._group = None
+        self._remove_scratch()
+
+    def _remove_scratch(self) -> None:
+        scratch, deadline = self._limits.scratch, time.monotonic() + REMOVE_SECONDS
+        while scratch and os.path.isdir(scratch) and time.monotonic() < deadline:  # a worker may end a moment later
+            command, env = ["rm", "-rf", "--", scratch], {"PATH": "/usr/bin:/bin"}  # rm copes with any depth
+            subprocess.run(command, env=env, check=False, stderr=subprocess.DEVNULL)
 
     def __enter__(self) -> WarmProcess:
         return self

@@ -17,9 +17,16 @@ import socket
 import struct
 import sys
 import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the folder that holds these is known to main() alone
+    from grader.wire import WorkerLimits
+    from grader.worker.home import Home
 
 NUMBER = struct.Struct(">i")
-STATUS = struct.Struct(">iid?")  # exit code, signal, seconds of CPU time, whether we ended it
+STATUS = struct.Struct(">iidB")  # exit code, signal, seconds of CPU time, why we ended it
+ITSELF, ASKED, TOO_FULL = range(3)
+LOOK_SECONDS = 0.2  # how often a worker's folder is held against its size
 ENDING_SECONDS = (
     5.0  # a process closes its connection long before it has ended, when it is large or the machine is busy
 )
@@ -39,7 +46,7 @@ def main() -> None:
 
     import grader.torchvision_mend  # noqa: F401 - a notebook's import of torchvision must find it mended
     from grader import wire
-    from grader.worker import serve  # noqa: F401 - warms what every fork will need
+    from grader.worker import home, serve  # noqa: F401 - warms what every fork will need
 
     limits = msgspec.json.decode(limits_json, type=wire.WorkerLimits)
     wire.encode(wire.Value(value=torch.zeros(1)))  # safetensors imports more at its first use
@@ -51,7 +58,11 @@ def main() -> None:
     workers: dict[int, int] = {}  # pid → read end of its status pipe
     while True:
         command, descriptors, _, _ = socket.recv_fds(control, 5, 1)
-        if not command:
+        if not command:  # the trusted side has closed, or is gone
+            for pid, status in workers.items():
+                _end(pid, status)
+            if limits.scratch:
+                home.remove(limits.scratch)
             return
         if command[:1] == b"S":
             pid, status = _fork(descriptors[0], limits)
@@ -66,25 +77,24 @@ def main() -> None:
             control.sendall(STATUS.pack(*_end(pid, status)))
 
 
-def _end(pid: int, status: int) -> tuple[int, int, float, bool]:
+def _end(pid: int, status: int) -> tuple[int, int, float, int]:
     """Kill a worker if it still runs, and say how it ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     os.waitpid(pid, 0)
     report = os.read(status, STATUS.size)
     os.close(status)
-    return STATUS.unpack(report) if len(report) == STATUS.size else (0, signal.SIGKILL, 0.0, False)
+    return STATUS.unpack(report) if len(report) == STATUS.size else (0, signal.SIGKILL, 0.0, ITSELF)
 
 
-def _fork(descriptor: int, limits: object) -> tuple[int, int]:
+def _fork(descriptor: int, limits: WorkerLimits) -> tuple[int, int]:
     """Fork a keeper, which forks the worker. The keeper outlives the worker and reports how it ended.
 
     In a pid namespace of its own the worker is process 1: when it ends, all that it started ends with it.
     """
-    from grader.wire import WorkerLimits
     from grader.worker import confine
+    from grader.worker.home import make_home, remove
 
-    assert isinstance(limits, WorkerLimits)
     reader, writer = os.pipe()
     keeper = os.fork()
     if keeper:
@@ -93,33 +103,54 @@ def _fork(descriptor: int, limits: object) -> tuple[int, int]:
     try:
         os.close(reader)
         os.setsid()
-        if limits.namespaces:
+        confine.end_with_parent()
+        if limits.confinement == "namespaces":
             confine.unshare()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        home = make_home(f"{limits.scratch}/homes") if limits.confinement == "landlock" else None
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
         worker = os.fork()
         if worker == 0:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
             os.setsid()
-            _work(descriptor, limits)
-        told = False
-
-        def kill(*_: object) -> None:
-            nonlocal told
-            told = True
-            _kill(worker)
-
-        signal.signal(signal.SIGTERM, kill)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        confine.keep_only({writer})  # the worker's socket must close with the worker
-        _, status, usage = os.wait4(worker, 0)
-        killed = told
-        _kill_group(worker)  # whatever is left of it, where there is no namespace to end it
-        code, number = (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
-        os.write(writer, STATUS.pack(code, number, usage.ru_utime + usage.ru_stime, killed))
+            _work(descriptor, limits, home)
+        os.write(writer, _keep(worker, writer, limits, home))
+        if home is not None:
+            remove(home.folder)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(0)
+
+
+def _keep(worker: int, writer: int, limits: WorkerLimits, home: Home | None) -> bytes:
+    """Wait until the worker has ended, by itself or because it was to. Returns a STATUS."""
+    from grader.worker import confine
+    from grader.worker.home import too_full
+
+    why = ITSELF
+
+    def kill(*_: object) -> None:
+        nonlocal why
+        why = why or ASKED
+        _kill(worker)
+
+    signal.signal(signal.SIGTERM, kill)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    confine.keep_only({writer})  # the worker's socket must close with the worker
+    while home is not None:
+        ended, status, usage = os.wait4(worker, os.WNOHANG)
+        if ended:
+            break
+        if not why and too_full(home, limits.tmp_mb):
+            why = TOO_FULL
+            _kill(worker)
+        signal.sigtimedwait({signal.SIGCHLD}, LOOK_SECONDS)
+    else:
+        _, status, usage = os.wait4(worker, 0)
+    how = why
+    _kill_group(worker)  # whatever is left of it, where there is no namespace to end it
+    code, number = (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
+    return STATUS.pack(code, number, usage.ru_utime + usage.ru_stime, how)
 
 
 def _kill(worker: int) -> None:
@@ -133,14 +164,12 @@ def _kill_group(worker: int) -> None:
         os.killpg(worker, signal.SIGKILL)
 
 
-def _work(descriptor: int, limits: object) -> None:
+def _work(descriptor: int, limits: WorkerLimits, home: Home | None) -> None:
     try:
-        from grader.wire import WorkerLimits
         from grader.worker import confine, serve
 
-        assert isinstance(limits, WorkerLimits)
         sock = socket.socket(fileno=os.dup(descriptor))
-        confine.run_confined(limits, limits.namespaces, lambda: serve.serve(sock, limits))
+        confine.run_confined(limits, home, lambda: serve.serve(sock, limits))
     except BaseException:
         traceback.print_exc()  # reaches the sandbox's log only before the descriptors are closed
     finally:
