@@ -46,6 +46,7 @@ class CheckpointSpec(Frozen, frozen=True):
     images: str
     labels: str
     bar: Annotated[float, msgspec.Meta(ge=0, le=1)]  # the share that must be right
+    digests: dict[str, str] = {}  # SHA-256 of the held-out files, by path; `grade.py doctor` compares
     fixed: dict[str, int | float | str] = {}
     classes: Count = 10
     batch: Count = 128
