@@ -92,6 +92,8 @@ except OSError as error:
 
 FILL = {
     "size": "[open(f'{index}', 'wb').write(bytes(1 << 20)) for index in range(200)]",
+    "no name": "t = __import__('tempfile').TemporaryFile; kept = [t() for _ in range(50)]; "
+    "[file.write(bytes(4 << 20)) for file in kept]",
     "number": "[open(f'{index}', 'w').close() for index in range(5000)]",
     "depth": "[(os.mkdir('x'), os.chdir('x')) for index in range(5000)]",
 }
@@ -102,9 +104,12 @@ def test_a_folder_on_the_disk_that_grows_too_large_ends_its_worker(warm: WarmPro
     if warm.tier != "landlock":
         pytest.skip("a tmpfs refuses to grow in this tier")
     worker = warm.start()
-    with pytest.raises(EOFError):
-        run(worker, f"import time\n{FILL[way]}\ntime.sleep(20)")
-    assert worker.kill() == Ending(0, 9, "files")
+    try:
+        with pytest.raises(EOFError):
+            run(worker, f"import time\n{FILL[way]}\ntime.sleep(20)")
+    finally:
+        ending = worker.kill()
+    assert ending == Ending(0, 9, "files")
     assert os.listdir(warm._limits.scratch + "/homes") == []
 
 

@@ -81,6 +81,10 @@ def test_what_depends_on_its_arguments_is_refused_by_them(worker: Worker) -> Non
         "type into a terminal": (number["ioctl"], 0, syscalls.TIOCSTI, 0),
         "type into a terminal, with high bits": (number["ioctl"], 0, 1 << 32 | syscalls.TIOCSTI, 0),
         "strict mode": (number["prctl"], syscalls.PR_SET_SECCOMP, 1, 0, 0, 0),
+        "outlive its keeper": (number["prctl"], syscalls.PR_SET_PDEATHSIG, 0, 0, 0, 0),
+        "have a signal sent": (number["fcntl"], 0, syscalls.F_SETOWN, 1),
+        "have another signal sent": (number["fcntl"], 0, syscalls.F_SETSIG, 9),
+        "have a signal sent by ioctl": (number["ioctl"], 0, syscalls.FIOSETOWN, 0),
         "set a limit": (number["prlimit64"], 0, 0, 1 << 40, 0),
         "set another's processor": (number["sched_setaffinity"], own + 1, 8, 0),
     }

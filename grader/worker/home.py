@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 
@@ -48,24 +50,37 @@ def take_home(home: Home) -> None:
     tempfile.tempdir = None
 
 
-def too_full(home: Home, megabytes: int) -> bool:
-    """Whether the folder holds more than it may, in bytes on the disk or in entries."""
-    size = entries = 0
+def too_full(home: Home, worker: int, megabytes: int) -> bool:
+    """Whether the folder, with the removed files that the worker still has open, holds more than it may.
+
+    Counted are bytes on the disk and entries.
+    """
+    size, entries = _held_open(worker), 0
     waiting = [home.folder]
-    while waiting:
+    while waiting and entries <= MAX_ENTRIES and size <= megabytes << 20:
         try:
             with os.scandir(waiting.pop()) as found:
                 for entry in found:
                     entries += 1
                     size += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entries > MAX_ENTRIES or size > megabytes << 20:
-                        return True
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:  # folders in folders, thousands deep
                 return True  # else it was removed meanwhile
-    return False
+    return entries > MAX_ENTRIES or size > megabytes << 20
+
+
+def _held_open(worker: int) -> int:
+    """Bytes on the disk of files that have no name any more: descriptors are all that leads to them."""
+    sizes: dict[int, int] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{worker}/fd"):
+            with contextlib.suppress(OSError):
+                file = os.stat(f"/proc/{worker}/fd/{name}")
+                if stat.S_ISREG(file.st_mode) and file.st_nlink == 0:
+                    sizes[file.st_ino] = file.st_blocks * 512
+    return sum(sizes.values())
 
 
 def remove(folder: str) -> None:

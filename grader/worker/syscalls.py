@@ -57,11 +57,11 @@ REFUSED_WITHOUT_NAMESPACES = """
     inotify_init 253 -, inotify_init1 294 26"""
 DEPENDS = """
     clone 56 220, clone3 435 435, kill 62 129, tgkill 234 131, ioctl 16 29, prctl 157 167, prlimit64 302 261,
-    sched_setaffinity 203 122"""
+    sched_setaffinity 203 122, fcntl 72 25"""
 NEWEST = 462  # Linux 6.10's mseal; both architectures number alike since 424
 
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the tables, AUDIT_ARCH_…
-PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 22, 2
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data; both machines are little-endian
 LOAD, AND, IF_EQUAL, IF_ABOVE, RETURN = 0x20, 0x54, 0x15, 0x25, 0x06  # BPF's operations, on 32-bit words
@@ -71,6 +71,8 @@ CLONE_THREAD = 0x00010000
 CLONE_NAMESPACES = 0x7E020000  # CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET
 SIGKILL, SIGSTOP = 9, 19
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # they type into a terminal
+F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15  # they have the kernel send any signal to any process of the same user
+FIOSETOWN, SIOCSPGRP = 0x8901, 0x8902  # and so do these
 
 Instruction = tuple[int, int, int, int]  # operation, jump if true, jump if false, operand
 Test = tuple[int, int, int, bool]  # argument × 2 (+ 1 for its upper half), mask, value, whether it must be equal
@@ -110,8 +112,9 @@ def _conditions(pid: int) -> dict[str, list[Test]]:
         # A signal to itself (abort() is one), but none that would make its end look like the machine's doing.
         "kill": [(0, WORD, pid, True), (2, WORD, SIGKILL, False), (2, WORD, SIGSTOP, False)],
         "tgkill": [(0, WORD, pid, True), (4, WORD, SIGKILL, False), (4, WORD, SIGSTOP, False)],
-        "ioctl": [(2, WORD, TIOCSTI, False), (2, WORD, TIOCLINUX, False)],
-        "prctl": [(0, WORD, PR_SET_SECCOMP, False)],
+        "ioctl": [(2, WORD, request, False) for request in (TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP)],
+        "fcntl": [(2, WORD, command, False) for command in (F_SETOWN, F_SETSIG, F_SETOWN_EX)],
+        "prctl": [(0, WORD, option, False) for option in (PR_SET_SECCOMP, PR_SET_PDEATHSIG)],
         "prlimit64": [(4, WORD, 0, True), (5, WORD, 0, True)],  # it may read limits, and set none
         "sched_setaffinity": [(0, WORD, 0, True)],
     }

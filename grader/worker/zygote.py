@@ -141,7 +141,7 @@ def _keep(worker: int, writer: int, limits: WorkerLimits, home: Home | None) -> 
         ended, status, usage = os.wait4(worker, os.WNOHANG)
         if ended:
             break
-        if not why and too_full(home, limits.tmp_mb):
+        if not why and too_full(home, worker, limits.tmp_mb):
             why = TOO_FULL
             _kill(worker)
         signal.sigtimedwait({signal.SIGCHLD}, LOOK_SECONDS)
