@@ -133,6 +133,27 @@ def test_a_group_is_removed_with_its_process_and_after_a_grader_that_was_killed(
     assert not any(folder.exists() for folder in left)
 
 
+def test_a_group_of_version_2_is_told_by_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids")
+    (tmp_path / "cgroup.subtree_control").write_text("cpu")
+    assert cgroups.make_group(1 << 30, 100) is None  # nothing is handed down
+    (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids")
+    folder = tmp_path / "group"
+    folder.mkdir()
+    (folder / "memory.max").write_text("max")
+    group = cgroups.Group(dict.fromkeys(cgroups.CONTROLLERS, folder))
+    group.limit(memory=1 << 30, tasks=100)
+    group.add([17])
+    written = {path.name: path.read_text() for path in folder.iterdir()}
+    assert written == {
+        "memory.max": str(1 << 30), "memory.swap.max": "0", "pids.max": "100", "cgroup.procs": "17",
+    }  # fmt: skip
+    assert group.memory_kills() == 0
+    (folder / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n")
+    assert group.memory_kills() == 2
+
+
 HANGING = """
 import threading
 from grader import wire

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, with_open_home
 
 from grader import wire
 from grader.assignment import Assignment
@@ -226,6 +228,44 @@ def test_without_bubblewrap_auto_takes_landlock_and_a_named_tier_takes_no_other(
         assert warm.tier == "landlock"
     with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
         open_sandbox("bwrap", LIMITS)
+
+
+# What a container with default rules does to its processes: no namespaces, no mounts, few capabilities.
+CONTAINER = """
+import ctypes, errno, platform
+from grader import wire
+from grader.sandbox.tiers import open_sandbox
+from grader.worker import syscalls
+column, _ = syscalls.MACHINES[platform.machine()]
+rules = [(syscalls.LOAD, 0, 0, syscalls.NUMBER)]
+for number in syscalls.table(syscalls.REFUSED["namespaces and mounts"], column).values():
+    rules += [(syscalls.IF_EQUAL, 0, 1, number), syscalls.refuse(errno.EPERM)]
+numbers = syscalls.table(syscalls.DEPENDS, column)
+without = syscalls.allow_if([(0, syscalls.CLONE_NAMESPACES, 0, True)])
+rules += [(syscalls.IF_EQUAL, 0, len(without), numbers["clone"]), *without]
+rules += [(syscalls.IF_EQUAL, 0, 1, numbers["clone3"]), syscalls.refuse(errno.ENOSYS)]
+ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # no_new_privs
+syscalls.apply([*rules, (syscalls.RETURN, 0, 0, syscalls.ALLOW)])
+with open_sandbox("auto", wire.WorkerLimits(memory_mb=512, threads=1)) as warm:
+    warm.start().kill()
+    print(warm.tier)
+try:
+    open_sandbox("bwrap", wire.WorkerLimits())
+except Exception as error:
+    print(type(error).__name__)
+"""
+CAPABILITIES = (
+    "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,"
+    "+mknod,+audit_write,+setfcap"
+)
+
+
+def test_in_a_container_with_default_rules_auto_takes_landlock() -> None:
+    command = [sys.executable, "-c", CONTAINER]
+    if os.getuid() == 0:
+        command = with_open_home(["setpriv", f"--bounding-set={CAPABILITIES}", "--inh-caps=-all", *command])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["landlock", "SandboxError"], done.stderr
 
 
 def _without_landlock(monkeypatch: pytest.MonkeyPatch) -> None:

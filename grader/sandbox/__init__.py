@@ -10,9 +10,12 @@
                                              └───────────────────────────────────────────────────────────────┘
 
 A worker can reach three things: its end of one socketpair, its private /tmp, and the read-only files of the system
-and of Python. It cannot see the repository, the reference, another submission or another worker. Killing the keeper
-kills the worker, and with its pid namespace everything that the worker started. If the trusted side dies, bubblewrap
-dies with it, and the rest with bubblewrap.
+and of Python. It cannot see the repository, the reference, another submission or another worker. A system-call filter
+keeps it from starting processes, and killing the keeper kills it. If the trusted side dies, bubblewrap dies with it,
+and the rest with bubblewrap.
+
+Where namespaces are refused, the same processes run without bubblewrap, and the worker's walls are Landlock, the
+filter, and as root a user of its own. docs/sandbox.md says what each tier defends, and what it does not.
 
 How a worker's end reads:   exit code 0..255   it left by itself (os._exit)                   the student's
                             SIGSEGV, SIGABRT   it crashed                                     the student's

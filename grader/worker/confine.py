@@ -134,7 +134,9 @@ def drop_privileges(user: int | None = None) -> None:
         os.setresuid(user, user, user)
         kept = 0 if _may_read_python() else 1 << CAP_DAC_READ_SEARCH
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    what = "pass into Python's folder, which is closed to other users" if kept else "drop capabilities"
+    what = "drop capabilities"
+    if kept:
+        what = f"let other users pass into the folders above {sys.base_prefix} and {sys.prefix} (chmod o+x)"
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept)), what)
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
     end_with_parent()  # again: another uid has undone it

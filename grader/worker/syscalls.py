@@ -91,16 +91,16 @@ def program(machine: str, pid: int, namespaces: bool = True) -> list[Instruction
             errno.ENOSYS, f"there is no system-call filter for {machine}; grade on {' or '.join(sorted(MACHINES))}"
         )
     column, architecture = MACHINES[machine]
-    code = [(LOAD, 0, 0, ARCHITECTURE), (IF_EQUAL, 1, 0, architecture), _refuse(errno.EPERM)]
-    code += [(LOAD, 0, 0, NUMBER), (IF_ABOVE, 0, 1, NEWEST), _refuse(errno.ENOSYS)]
+    code = [(LOAD, 0, 0, ARCHITECTURE), (IF_EQUAL, 1, 0, architecture), refuse(errno.EPERM)]
+    code += [(LOAD, 0, 0, NUMBER), (IF_ABOVE, 0, 1, NEWEST), refuse(errno.ENOSYS)]
     texts = [*REFUSED.values()] + ([] if namespaces else [REFUSED_WITHOUT_NAMESPACES])
     for text in texts:
         for number in table(text, column).values():
-            code += [(IF_EQUAL, 0, 1, number), _refuse(errno.EPERM)]
+            code += [(IF_EQUAL, 0, 1, number), refuse(errno.EPERM)]
     numbers = table(DEPENDS, column)
-    code += [(IF_EQUAL, 0, 1, numbers["clone3"]), _refuse(errno.ENOSYS)]
+    code += [(IF_EQUAL, 0, 1, numbers["clone3"]), refuse(errno.ENOSYS)]
     for name, tests in _conditions(pid).items():
-        body = _allow_if(tests)
+        body = allow_if(tests)
         code += [(IF_EQUAL, 0, len(body), numbers[name]), *body]
     return [*code, (RETURN, 0, 0, ALLOW)]
 
@@ -120,18 +120,19 @@ def _conditions(pid: int) -> dict[str, list[Test]]:
     }
 
 
-def _refuse(number: int) -> Instruction:
+def refuse(number: int) -> Instruction:
+    """Answer with this error."""
     return (RETURN, 0, 0, ERRNO | number)
 
 
-def _allow_if(tests: list[Test]) -> list[Instruction]:
+def allow_if(tests: list[Test]) -> list[Instruction]:
     """Load, mask and compare for each test; the first that does not hold jumps to the refusal at the end."""
     code: list[Instruction] = []
     for index, (half, mask, value, equal) in enumerate(tests):
         away = 3 * (len(tests) - 1 - index) + 1
         code += [(LOAD, 0, 0, ARGUMENTS + 4 * half), (AND, 0, 0, mask)]
         code += [(IF_EQUAL, 0, away, value) if equal else (IF_EQUAL, away, 0, value)]
-    return [*code, (RETURN, 0, 0, ALLOW), _refuse(errno.EPERM)]
+    return [*code, (RETURN, 0, 0, ALLOW), refuse(errno.EPERM)]
 
 
 class _Program(ctypes.Structure):
@@ -143,7 +144,11 @@ def install(namespaces: bool = True) -> None:
 
     Raises OSError where the kernel has no filters, or the machine is not known here.
     """
-    code = program(platform.machine(), os.getpid(), namespaces)
+    apply(program(platform.machine(), os.getpid(), namespaces))
+
+
+def apply(code: list[Instruction]) -> None:
+    """Put this process behind a program. Raises OSError."""
     data = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(_Program(len(code), data)), 0, 0) != 0:
