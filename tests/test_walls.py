@@ -19,7 +19,7 @@ from grader import wire
 from grader.sandbox import WALLED, Worker, landlock
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
-from grader.worker import syscalls
+from grader.worker import home, syscalls
 
 MACHINE = platform.machine()
 COLUMN = syscalls.MACHINES[MACHINE][0]
@@ -256,6 +256,14 @@ def test_without_namespaces_each_worker_of_root_has_a_user_of_its_own(warm: Warm
         worker.kill()
     assert all(isinstance(user, list) and len(set(user[:6])) == 1 and user[6] == 0 for user in users)
     assert len({0, 65534, *(user[0] for user in users if isinstance(user, list))}) == 4
+
+
+@pytest.mark.parametrize(
+    ("end", "number"),
+    [(1 << 32, (1 << 30) + 4321), (65536, 63857), (1, None)],  # a machine, a rootless container, `unshare -r`
+)
+def test_the_number_of_a_worker_of_root_is_nobody_elses(end: int, number: int | None) -> None:
+    assert home.free_number(end, 4321) == number
 
 
 ORDINARY = """

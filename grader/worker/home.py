@@ -36,11 +36,16 @@ def unused_user() -> int | None:
         return None
     with open("/proc/self/uid_map") as file:
         end = max(int(first) + int(count) for first, _, count in map(str.split, file))
+    return free_number(end, os.getpid())
+
+
+def free_number(end: int, pid: int) -> int | None:
+    """A user number below `end` for the process `pid` alone; None where there are too few to have one to spare."""
     if end > MANY + (1 << 22):  # the largest process number
-        return MANY + os.getpid()
+        return MANY + pid
     if end <= 2 * SPARE:
         return None
-    return end - SPARE - 1_000 + os.getpid() % SPARE
+    return end - SPARE - 1_000 + pid % SPARE  # leaves out `nobody`, and what lies above it
 
 
 def take_home(home: Home) -> None:
