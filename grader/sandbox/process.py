@@ -162,9 +162,10 @@ class WarmProcess:
     def close(self) -> None:
         """End the warm process and all its workers."""
         self._control.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, 9)
-        self._process.wait()
+        if self._process.returncode is None:  # else its number may be another's by now
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, SIGKILL)
+            self._process.wait()
         self._log.close()
         if self._group is not None:
             self._group.close()

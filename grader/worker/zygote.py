@@ -27,9 +27,7 @@ NUMBER = struct.Struct(">i")
 STATUS = struct.Struct(">iidB")  # exit code, signal, seconds of CPU time, why we ended it
 ITSELF, ASKED, TOO_FULL = range(3)
 LOOK_SECONDS = 0.2  # how often a worker's folder is held against its size
-ENDING_SECONDS = (
-    5.0  # a process closes its connection long before it has ended, when it is large or the machine is busy
-)
+ENDING_SECONDS = 5.0  # a large process on a busy machine closes its connection long before it has ended
 
 
 def main() -> None:
