@@ -46,6 +46,7 @@ class CheckpointSpec(Frozen, frozen=True):
     images: str
     labels: str
     bar: Annotated[float, msgspec.Meta(ge=0, le=1)]  # the share that must be right
+    digests: dict[str, str] = {}  # SHA-256 of the held-out files, by path; `grade.py doctor` compares
     fixed: dict[str, int | float | str] = {}
     classes: Count = 10
     batch: Count = 128
@@ -64,11 +65,12 @@ class LimitsSpec(Frozen, frozen=True):
     memory_mb: Count = 2048
     cpu_seconds: Count = 900
     tmp_mb: Count = 64
+    file_mb: Count = 64
     open_files: Count = 128
     processes: Count = 64
     program_seconds: Seconds = 20.0
     ask_seconds: Seconds = 10.0
-    check_seconds: Seconds = 60.0
+    check_seconds: Seconds = 3600.0
     accuracy_seconds: Seconds = 600.0
     submission_seconds: Seconds = 1800.0
 

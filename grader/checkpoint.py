@@ -179,14 +179,14 @@ class TrainedModel:
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self._assignment.config.seed))
         model = self._build(candidate)
         limit = self._assignment.config.limits.accuracy_seconds
-        started, correct = time.monotonic(), 0
+        started, spent, correct = time.monotonic(), self._student.spent, 0
         for number, (inputs, batch) in enumerate(self._batches(images, order)):
             logits = model.call("forward", inputs, threads=self._threads, seconds=limit)
             self._plausible(logits, len(batch))
             correct += int((logits.argmax(dim=1) == labels[batch]).logical_and(~logits.isnan().any(dim=1)).sum())
             done = min((number + 1) * self.spec.batch, len(images))
             self._progress("held-out images", done, len(images))
-            self._in_time(time.monotonic() - started, number + 1, done, len(images))
+            self._in_time(self._student.spent - spent, number + 1, done, len(images))
         model.forget()
         return CheckpointResult(
             accuracy=correct / len(images),

@@ -1,4 +1,4 @@
-"""The verbs: grade one submission, or write the hand-out. Heavy imports wait until a verb needs them."""
+"""The verbs: grade, write the hand-out, prove the assignment, look at the machine. Heavy imports wait until needed."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks a
   python grade.py 1102444016.tar.gz --json FILE write the record as well
   python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
   python grade.py verify                        prove the assignment: reference, template, mutants, variants
+  python grade.py doctor                        what this machine offers, and the command that mends what is missing
 """
 EPILOG = "exit codes: 0 nothing lost, 1 points lost, 2 usage or configuration, 3 could not be graded, 130 interrupted"
 
@@ -46,10 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _template(arguments[1:])
         if arguments[:1] == ["verify"]:
             return _verify(arguments[1:])
+        if arguments[:1] == ["doctor"]:
+            return _doctor(arguments[1:])
         return _grade(arguments)
     except GraderError as error:
         _warn(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "grader").partition(".")[0] == "grader":
+            raise
+        _warn(f"{error.name} is not installed for this Python: run `make demo`, then .venv/bin/python grade.py")
+        return USAGE
     except KeyboardInterrupt:
         _warn("interrupted; nothing was written")
         return INTERRUPTED
@@ -85,7 +93,9 @@ def _grade(arguments: list[str]) -> int:
     parser.add_argument(
         "--marks", type=_path, metavar="FILE", help="a person's marks, CSV: student_id, criterion, points, comment"
     )
-    parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
+    parser.add_argument(
+        "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
+    )
     parser.add_argument("--version", action="version", version=f"grader {__version__}")
     options = parser.parse_args(arguments)
     if not options.submission.exists():
@@ -243,7 +253,9 @@ def _verify(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the reference's test accuracy")
     parser.add_argument("--pairs", type=int, default=0, metavar="N", help="also N pairs of mistakes in each criterion")
-    parser.add_argument("--sandbox", default="auto", metavar="TIER", help="auto, bwrap or none (default: auto)")
+    parser.add_argument(
+        "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
+    )
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: at least one process is needed")
@@ -264,6 +276,27 @@ def _verify(arguments: list[str]) -> int:
     with _unread(sys.stdout):
         show(findings, Console(highlight=False, file=sys.stdout or io.StringIO()))
     return FULL_MARKS if not any(finding.wrong for finding in findings) else POINTS_LOST
+
+
+DOCTOR = """\
+Look at what this machine offers for grading, start every sandbox once, and name the command that mends what is missing.
+Exit code 3 when submissions cannot be graded here.
+"""
+
+
+def _doctor(arguments: list[str]) -> int:
+    options = _parser("grade.py doctor", DOCTOR).parse_args(arguments)
+
+    from rich.console import Console
+
+    from grader import doctor
+    from grader.report.health import show
+
+    facts = doctor.look(options.assignment)
+    with _unread(sys.stdout):
+        console = Console(highlight=False, file=sys.stdout or io.StringIO())
+        show(facts, doctor.tier_of(facts), doctor.ready(facts), doctor.advice(facts), console)
+    return FULL_MARKS if doctor.ready(facts) else NOT_GRADED
 
 
 def write_whole(path: Path, data: bytes) -> None:

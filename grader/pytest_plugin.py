@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # torch comes with these: nothing heavy is imported by a pyte
 
 HELP_SUBMISSION = "the archive or folder to run the checks against"
 HELP_ASSIGNMENT = "the assignment's folder (default: the one that holds the checks)"
-HELP_SANDBOX = "auto, bwrap or none: what isolates student code (default: auto)"
+HELP_SANDBOX = "auto, bwrap, landlock or none: what isolates student code (default: auto)"
 
 
 CLOSE = pytest.StashKey[contextlib.ExitStack]()

@@ -119,6 +119,7 @@ def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerL
     return WorkerLimits(
         memory_mb=limits.memory_mb,
         cpu_seconds=limits.cpu_seconds,
+        file_mb=limits.file_mb,
         tmp_mb=limits.tmp_mb,
         open_files=limits.open_files,
         processes=limits.processes,

@@ -56,6 +56,9 @@ class WorkerLimits(Frozen, frozen=True):
     """What one worker may use. Handed to the warm process when it starts.
 
     memory_mb counts from the size that a process has after importing torch. cpu_seconds is the sum over threads.
+    processes counts threads too, as RLIMIT_NPROC does. threads is how many the arithmetic takes.
+    confinement, readable, scratch: set by the tier; what may be read, and where a worker's own folder is made, are
+    Landlock's.
     """
 
     memory_mb: int = 2048
@@ -65,7 +68,9 @@ class WorkerLimits(Frozen, frozen=True):
     open_files: int = 128
     processes: int = 64
     threads: int = 2
-    namespaces: bool = True
+    confinement: Literal["namespaces", "landlock", "none"] = "namespaces"
+    readable: tuple[str, ...] = ()
+    scratch: str = ""
 
 
 class Source(Frozen, frozen=True):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from grader import wire
 from grader.assignment import Assignment, load_assignment
 from grader.pipeline import Options, grade
 from grader.records import CriterionResult, Record
+from grader.sandbox import WALLED, Worker
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 from grader.submission import worker_limits
@@ -93,3 +96,51 @@ def criterion(record: Record, name: str) -> CriterionResult:
 def lost(record: Record) -> dict[str, float]:
     """Criterion to points lost, for those that lost any."""
     return {c.id: c.max_points - c.points for c in record.criteria if c.points < c.max_points}
+
+
+# ---- inside a worker ------------------------------------------------------------------------------------------------
+
+INSIDE_LIMITS = wire.WorkerLimits(memory_mb=1024, cpu_seconds=120, threads=2)
+
+
+@pytest.fixture(scope="session", params=WALLED)
+def warm(request: pytest.FixtureRequest) -> Iterator[WarmProcess]:
+    """A warm process in each tier that isolates."""
+    with open_sandbox(request.param, INSIDE_LIMITS) as warm:
+        yield warm
+
+
+@pytest.fixture
+def worker(warm: WarmProcess) -> Iterator[Worker]:
+    worker = warm.start()
+    yield worker
+    worker.kill()
+
+
+def run(worker: Worker, body: str, seconds: float = 30.0) -> object:
+    """What the body of a function returns in the worker; a RaisedReply if it raises."""
+    lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
+    code = f"import ctypes, os, torch\nlibc = ctypes.CDLL(None, use_errno=True)\ndef answer():\n{lines}"
+    source = wire.Source(text=code, filename="cell 1", line=1, names=("answer",))
+    loaded = worker.ask(wire.LoadProgram(program="p", sources=(source,)), seconds)
+    assert isinstance(loaded, wire.Loaded)
+    assert not loaded.failures, loaded.failures
+    reply = worker.ask(wire.CallFunction(program="p", name="answer"), seconds)
+    return reply.value if isinstance(reply, wire.Value) else reply
+
+
+# Python may lie below root's home, where nobody else may go: in a mount namespace of its own the way there is open.
+OPEN_HOME = """
+if [ -n "$1" ]; then
+    mount --bind "$1" /mnt; mount -t tmpfs -o mode=755 tmpfs "$HOME"; mkdir -p "$1"; mount --bind /mnt "$1"
+fi
+shift
+exec "$@"
+"""
+
+
+def with_open_home(command: list[str]) -> list[str]:
+    """The command for root to run as or under something lesser, with a Python that others can reach."""
+    base = Path(sys.base_prefix).resolve()
+    inside_home = str(base) if base.is_relative_to(Path.home()) else ""
+    return ["unshare", "--mount", "sh", "-ec", OPEN_HOME, "sh", inside_home, *command]

@@ -10,13 +10,15 @@ from grader import wire
 from grader.assignment import Assignment
 from grader.checking import adopt, assert_close, assert_shape, assert_tensor, fail, influence, randomise
 from grader.checking.student import ClassProxy, ObjectProxy, Student
-from grader.errors import Died, Failed, Raised, TimedOut, WireError
+from grader.errors import Died, Failed, OutOfMemory, Raised, SandboxError, TimedOut, WireError
 from grader.sandbox import Ending
 from grader.worker import objects
 
 
 class FakeWorker:
     """Answers as a real one would for one module, without a process."""
+
+    waited = 0.0
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -156,8 +158,11 @@ def test_a_layer_that_is_not_there_is_counted(assignment: Assignment) -> None:
 
 
 class Misbehaving:
-    def __init__(self, error: BaseException | wire.AnyReply) -> None:
+    waited = 0.0
+
+    def __init__(self, error: BaseException | wire.AnyReply, ending: Ending = Ending(3, 0)) -> None:  # noqa: B008
         self.error = error
+        self.ending = ending
         self.asked = 0
 
     def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps | None = None) -> wire.AnyReply:
@@ -167,7 +172,48 @@ class Misbehaving:
         return self.error
 
     def kill(self) -> Ending:
-        return Ending(3, 0)
+        return self.ending
+
+
+@pytest.mark.parametrize(
+    ("ending", "fault", "words"),
+    [
+        (Ending(0, 9, "cpu"), TimedOut, "used up its 900 seconds of CPU time"),
+        (Ending(0, 9, "memory"), OutOfMemory, "used more than the allowed 2048 MiB"),
+        (Ending(0, 9, killed=True), Died, "it closed its connection, and was ended"),
+        (Ending(0, 11), Died, "ended by SIGSEGV"),
+    ],
+)
+def test_the_end_of_a_worker_is_told_by_what_ended_it(
+    ending: Ending, fault: type[Exception], words: str, assignment: Assignment
+) -> None:
+    student = Student(FakeSandbox(Misbehaving(EOFError(), ending)), assignment, {}, {})  # type: ignore[arg-type]
+    with pytest.raises(fault, match=words):
+        student.ask(wire.Forget(handle=1), "Mlp")
+
+
+def test_a_worker_that_the_machine_ended_is_nobodys_fault(assignment: Assignment) -> None:
+    student = Student(FakeSandbox(Misbehaving(EOFError(), Ending(0, 9))), assignment, {}, {})  # type: ignore[arg-type]
+    with pytest.raises(SandboxError, match="may have run out of memory"):
+        student.ask(wire.Forget(handle=1), "Mlp")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "words"),
+    [
+        ("PermissionError", "[Errno 1] Operation not permitted", "no process and no program, and has no network"),
+        ("RuntimeError", "can't start new thread", "at most 64 threads"),
+        ("OSError", "[Errno 24] Too many open files: 'x'", "at most 128 files"),
+        ("OSError", "[Errno 27] File too large", "at most 64 MiB"),
+        ("OSError", "[Errno 28] No space left on device", "64 MiB for temporary files"),
+        ("OSError", "[Errno 30] Read-only file system: '/x'", "write to its temporary folder alone"),
+    ],
+)
+def test_a_refusal_says_which_limit_it_was(kind: str, message: str, words: str, assignment: Assignment) -> None:
+    reply = wire.RaisedReply(kind=kind, message=message, frames=())
+    student = Student(FakeSandbox(Misbehaving(reply)), assignment, {}, {})  # type: ignore[arg-type]
+    with pytest.raises(Raised, match=words):
+        student.ask(wire.Forget(handle=1), "Mlp")
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, with_open_home
 
 from grader import wire
 from grader.assignment import Assignment
 from grader.errors import SandboxError, UsageError
-from grader.sandbox import Ending, Worker
+from grader.sandbox import Ending, Worker, landlock
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 
@@ -133,17 +136,16 @@ def answer():
             worker.kill()
 
 
-def test_a_killed_worker_takes_its_children_with_it(sandbox: WarmProcess, tmp_path: Path) -> None:
-    worker = sandbox.start()
-    run(
-        worker, "import os, time\ndef answer():\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(600)\n"
-    )
-    before = _descendants(sandbox)
-    worker.kill()
-    deadline = time.monotonic() + 5
-    while len(_descendants(sandbox)) > len(before) - 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(_descendants(sandbox)) <= len(before) - 3  # keeper, worker and its child
+def test_a_killed_worker_takes_its_children_with_it() -> None:
+    with open_sandbox("none", LIMITS) as warm:  # the other tiers refuse children to begin with
+        worker = warm.start()
+        run(worker, "import os, time\ndef answer():\n    if os.fork() == 0:\n        time.sleep(600)\n")
+        before = _descendants(warm)
+        worker.kill()
+        deadline = time.monotonic() + 5
+        while len(_descendants(warm)) > len(before) - 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(_descendants(warm)) <= len(before) - 3  # keeper, worker and its child
 
 
 def _descendants(sandbox: WarmProcess) -> set[int]:
@@ -195,7 +197,7 @@ def test_cpu_time_beyond_the_limit_ends_the_worker(assignment: Assignment) -> No
         worker = warm.start()
         with pytest.raises(EOFError):
             run(worker, "def answer():\n    while True: pass", seconds=60)
-        assert worker.kill().signal == 9
+        assert worker.kill() == Ending(0, 9, "cpu")
 
 
 def test_torchvision_can_be_imported(worker: Worker) -> None:
@@ -214,26 +216,85 @@ def answer():
 
 
 def test_an_unknown_tier_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="auto, bwrap, none"):
+    with pytest.raises(UsageError, match="auto, bwrap, landlock, none"):
         open_sandbox("docker", LIMITS)
 
 
-def test_without_bubblewrap_auto_fails_closed_and_says_what_to_install(
+def test_without_bubblewrap_auto_takes_landlock_and_a_named_tier_takes_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    for tier in ("auto", "bwrap"):
-        with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
-            open_sandbox(tier, LIMITS)
+    with open_sandbox("auto", LIMITS) as warm:
+        assert warm.tier == "landlock"
+    with pytest.raises(SandboxError, match="apt-get install bubblewrap"):
+        open_sandbox("bwrap", LIMITS)
 
 
-def test_a_bubblewrap_that_cannot_isolate_fails_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+# What a container with default rules does to its processes: no namespaces, no mounts, few capabilities.
+CONTAINER = """
+import ctypes, errno, platform
+from grader import wire
+from grader.sandbox.tiers import open_sandbox
+from grader.worker import syscalls
+column, _ = syscalls.MACHINES[platform.machine()]
+rules = [(syscalls.LOAD, 0, 0, syscalls.NUMBER)]
+for number in syscalls.table(syscalls.REFUSED["namespaces and mounts"], column).values():
+    rules += [(syscalls.IF_EQUAL, 0, 1, number), syscalls.refuse(errno.EPERM)]
+numbers = syscalls.table(syscalls.DEPENDS, column)
+without = syscalls.allow_if([(0, syscalls.CLONE_NAMESPACES, 0, True)])
+rules += [(syscalls.IF_EQUAL, 0, len(without), numbers["clone"]), *without]
+rules += [(syscalls.IF_EQUAL, 0, 1, numbers["clone3"]), syscalls.refuse(errno.ENOSYS)]
+ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # no_new_privs
+syscalls.apply([*rules, (syscalls.RETURN, 0, 0, syscalls.ALLOW)])
+with open_sandbox("auto", wire.WorkerLimits(memory_mb=512, threads=1)) as warm:
+    warm.start().kill()
+    print(warm.tier)
+try:
+    open_sandbox("bwrap", wire.WorkerLimits())
+except Exception as error:
+    print(type(error).__name__)
+"""
+CAPABILITIES = (
+    "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,"
+    "+mknod,+audit_write,+setfcap"
+)
+
+
+def test_in_a_container_with_default_rules_auto_takes_landlock() -> None:
+    command = [sys.executable, "-c", CONTAINER]
+    if os.getuid() == 0:
+        command = with_open_home(["setpriv", f"--bounding-set={CAPABILITIES}", "--inh-caps=-all", *command])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["landlock", "SandboxError"], done.stderr
+
+
+def _without_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a kernel that has none: the worker is refused its rules, and ends."""
+    copied = landlock.scratch_folder
+
+    def scratch_folder() -> Path:
+        scratch = copied()
+        rules = scratch / "code/grader/worker/landlock.py"
+        rules.write_text(rules.read_text().replace("= 444, 445, 446", "= 9444, 9445, 9446"))
+        return scratch
+
+    monkeypatch.setattr(landlock, "scratch_folder", scratch_folder)
+
+
+def test_where_no_tier_comes_up_auto_fails_closed_and_says_why_and_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     fake = tmp_path / "bwrap"
     fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(SandboxError, match="No permissions"):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    _without_landlock(monkeypatch)
+    with pytest.raises(SandboxError, match=r"No permissions.*this kernel has none.*apt-get install bubblewrap"):
         open_sandbox("auto", LIMITS)
+    with pytest.raises(SandboxError, match="Landlock: this kernel has none"):
+        open_sandbox("landlock", LIMITS)
+    assert list(tmp_path.glob("grader-*")) == []
 
 
 def test_none_works_and_names_itself() -> None:

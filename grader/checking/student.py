@@ -13,10 +13,11 @@ from grader import wire
 from grader.assignment import Assignment
 from grader.checking import following
 from grader.checking.compare import assert_tensor
-from grader.errors import Died, Failed, Fault, Missing, OutOfMemory, Raised, TimedOut, WireError
+from grader.checking.refusals import refusal
+from grader.errors import Died, Failed, Fault, Missing, OutOfMemory, Raised, SandboxError, TimedOut, WireError
 from grader.notebook import Notebook, Program
 from grader.program import definition_fingerprint, slice_program
-from grader.sandbox import Sandbox, Worker
+from grader.sandbox import Ending, Sandbox, Worker
 
 MAX_KIND, MAX_MESSAGE = 200, 2_000  # characters of an exception that a worker reports
 MAX_PARTS = 4_096  # modules and tensors of one object; more is no layer of this world
@@ -44,7 +45,7 @@ class Student:
         self._untouched = untouched
         self._worker: Worker | None = None
         self._generation = 0
-        self._spent = 0.0  # seconds in which a worker was asked something
+        self.spent = 0.0  # seconds in which a worker was asked something, and had a core to run on
         self._programs: dict[str, Program] = {}
         self._loaded: dict[str, tuple[wire.Failure, ...]] = {}
         self._strikes: dict[str, list[Fault]] = {}
@@ -105,11 +106,11 @@ class Student:
             raise type(strikes[0])(
                 f"{strikes[0].message} (as in the checks before: not tried again)", strikes[0].evidence
             )
-        left = self.assignment.config.limits.submission_seconds - self._spent
+        left = self.assignment.config.limits.submission_seconds - self.spent
         if left <= 0:
-            raise TimedOut(f"the submission used up its {self._spent:.0f} seconds in all", {"seconds": self._spent})
+            raise TimedOut(f"the submission used up its {self.spent:.0f} seconds in all", {"seconds": self.spent})
         worker = self._live()
-        limit, started = min(limit, left), time.monotonic()
+        limit, started, waited = min(limit, left), time.monotonic(), worker.waited
         try:
             reply = worker.ask(request, limit)
         except TimeoutError:
@@ -118,21 +119,29 @@ class Student:
                 strikes, TimedOut(f"{about} gave no answer within {limit:g} seconds", {"seconds": limit})
             ) from None
         except EOFError:
-            ending = self._drop()
-            if ending.signal in (9, 24):
-                cpu = self.assignment.config.limits.cpu_seconds
-                fault: Fault = TimedOut(f"{about} used up its {cpu} seconds of CPU time", {"cpu_seconds": cpu})
-            else:
-                fault = Died(f"{about} ended its process: {ending}", {"code": ending.code, "signal": ending.signal})
-            raise self._strike(strikes, fault) from None
+            raise self._strike(strikes, self._ended(about, self._drop())) from None
         except WireError as error:
             self._drop()
             raise self._strike(strikes, Died(f"{about} broke the connection to the grader: {error}", {})) from None
         finally:
-            self._spent += time.monotonic() - started
+            self.spent += time.monotonic() - started - (worker.waited - waited)
         if isinstance(reply, wire.RaisedReply):
             raise self._raised(reply, role or self.role_of(about))
         return reply
+
+    def _ended(self, about: str, ending: Ending) -> Fault:
+        """Whose doing it is that the process ended. Raises SandboxError where it is the machine's."""
+        limits = self.assignment.config.limits
+        if ending.limit == "cpu":
+            cpu = limits.cpu_seconds
+            return TimedOut(f"{about} used up its {cpu} seconds of CPU time", {"cpu_seconds": cpu})
+        if ending.limit == "memory":
+            return OutOfMemory(f"{about} used more than the allowed {limits.memory_mb} MiB of memory", {})
+        if ending.limit == "files":
+            return Died(f"{about} wrote more than the allowed {limits.tmp_mb} MiB of temporary files", {})
+        if ending.from_outside and self._sandbox.tier != "none":
+            raise SandboxError("the machine ended a worker: it may have run out of memory")
+        return Died(f"{about} ended its process: {ending}", {"code": ending.code, "signal": ending.signal})
 
     def _strike(self, strikes: list[Fault], fault: Fault) -> Fault:
         strikes.append(fault)
@@ -153,7 +162,7 @@ class Student:
             self._loaded.clear()
         return self._worker
 
-    def _drop(self) -> Any:
+    def _drop(self) -> Ending:
         worker, self._worker = self._worker, None
         self._loaded.clear()
         assert worker is not None
@@ -177,7 +186,8 @@ class Student:
             megabytes = self.assignment.config.limits.memory_mb
             return OutOfMemory(f"more than the allowed {megabytes} MiB of memory was asked for{place}", evidence)
         message = f": {reply.message[:MAX_MESSAGE]}" if reply.message else ""
-        return Raised(f"{kind}{message}{place}", evidence)
+        reason = refusal(kind, reply.message, self.assignment.config.limits)
+        return Raised(f"{kind}{message}{place}" + (f" (the grader's sandbox: {reason})" if reason else ""), evidence)
 
     def line(self, role: str, cell: int, line: int) -> str:
         """A line of the student's notebook; "" if there is no such line."""

@@ -10,14 +10,20 @@
                                              └───────────────────────────────────────────────────────────────┘
 
 A worker can reach three things: its end of one socketpair, its private /tmp, and the read-only files of the system
-and of Python. It cannot see the repository, the reference, another submission or another worker. Killing the keeper
-kills the worker, and with its pid namespace everything that the worker started. If the trusted side dies, bubblewrap
-dies with it, and the rest with bubblewrap.
+and of Python. It cannot see the repository, the reference, another submission or another worker. A system-call filter
+keeps it from starting processes, and killing the keeper kills it. If the trusted side dies, bubblewrap dies with it,
+and the rest with bubblewrap.
 
-How a worker's end reads:   exit code 0..255   it left by itself (os._exit)     the student's
-                            SIGKILL, SIGXCPU   CPU time used up                 the student's
-                            SIGSEGV, SIGABRT   it crashed                       the student's
-                            the zygote is gone                                  the grader's: SandboxError
+Where namespaces are refused, the same processes run without bubblewrap, and the worker's walls are Landlock, the
+filter, and as root a user of its own. docs/sandbox.md says what each tier defends, and what it does not.
+
+How a worker's end reads:   exit code 0..255   it left by itself (os._exit)                   the student's
+                            SIGSEGV, SIGABRT   it crashed                                     the student's
+                            SIGKILL            CPU time used up: so says the keeper's clock   the student's
+                                               memory used up: so says the control group      the student's
+                                               by us, after it closed its connection          the student's
+                                               else the machine ended it                      the grader's: SandboxError
+                            the zygote is gone                                                the grader's: SandboxError
 
 The seam is small, so that a fake for tests is trivial: a `Sandbox` starts workers; a `Worker` is asked, or killed.
 """
@@ -25,20 +31,25 @@ The seam is small, so that a fake for tests is trivial: a `Sandbox` starts worke
 from __future__ import annotations
 
 import signal
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from grader.wire import AnyReply, AnyRequest, Caps
 
-TIERS = ("auto", "bwrap", "none")
+WALLED = ("bwrap", "landlock")  # strongest first
+TIERS = ("auto", *WALLED, "none")
 
 
 class Worker(Protocol):
-    """One isolated process that serves one submission."""
+    """One isolated process that serves one submission. `waited`: seconds so far in which it had no core to run on."""
+
+    waited: float
 
     def ask(self, request: AnyRequest, seconds: float, caps: Caps = ...) -> AnyReply:
-        """Send a request and wait for its reply, at most `seconds`.
+        """Send a request and wait for its reply, at most `seconds`; those in which it had no core do not count.
 
-        Raises TimeoutError, EOFError (the process ended) or WireError (it answered with something else).
+        Raises TimeoutError, EOFError (the process ended), WireError (it answered with something else, or before it was
+        asked) or SandboxError (the machine is too busy to tell how long it takes).
         """
         ...
 
@@ -59,14 +70,26 @@ class Sandbox(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
 class Ending:
-    """How a worker's process ended: by itself with `code`, or by `signal`; `killed` when we ended it."""
+    """How a worker's process ended: by itself with `code`, or by `signal`.
 
-    def __init__(self, code: int, signal: int) -> None:
-        self.code = code
-        self.signal = signal
+    limit: the limit that ended it. killed: we ended it, while it still ran.
+    """
+
+    code: int
+    signal: int
+    limit: Literal["", "cpu", "memory", "files"] = ""
+    killed: bool = False
+
+    @property
+    def from_outside(self) -> bool:
+        """Neither the limits, nor we, nor (behind the walls) its own code: the machine ended it."""
+        return self.signal == signal.SIGKILL and not self.limit and not self.killed
 
     def __str__(self) -> str:
+        if self.killed:
+            return "it closed its connection, and was ended"
         if self.signal:
             known = {number.value: number.name for number in signal.Signals}  # a real-time one has no name
             return f"the process was ended by {known.get(self.signal, f'signal {self.signal}')}"

@@ -4,69 +4,113 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
+import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL
 from typing import IO
 
 import msgspec
 
 from grader import wire
-from grader.errors import SandboxError
-from grader.sandbox import Ending
+from grader.errors import SandboxError, WireError
+from grader.sandbox import Ending, cgroups, clocks
 
+# What of this package a worker needs, and all that it can see.
+WORKER_FILES = ("__init__.py", "errors.py", "records.py", "wire.py", "torchvision_mend.py", "worker")
 START_SECONDS = 60.0  # a cold disk may take long to give torch's 200 MB
 FORK_SECONDS = 20.0
+BACKSTOP = 10  # a request takes at most so many times its seconds, however busy the machine
+CLOCK_GRAIN = 0.1  # seconds; the limit and the report on CPU time are read from two clocks
+REMOVE_SECONDS = 5.0
+LONG = 1.0  # seconds; how long a worker waited for a core is looked up for longer requests alone
+STATUS = struct.Struct(">iidB")  # exit code, signal, seconds of CPU time, why the keeper ended it
+ASKED, TOO_FULL = 1, 2
+ROOM_MB = 256  # of memory that the group may hold beside a worker's own: the kernel's, the keeper's, copied pages
+OWN_TASKS = 8  # bubblewrap's, the warm process, keepers
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a warm process is started.
+
+    command: argv up to and including the Python interpreter's flags. script, folder: the zygote and the folder that
+    holds the package `grader`, as the process will see them. limits.scratch: a folder that ends with it.
+    """
+
+    command: list[str]
+    script: str
+    folder: str
+    limits: wire.WorkerLimits
+    env: dict[str, str]
 
 
 class WarmProcess:
-    """The process in which torch is already imported, behind whatever `command` puts around it.
+    """The process in which torch is already imported. Raises SandboxError when it does not come up."""
 
-    command: argv up to and including the Python interpreter's flags. script, folder: the zygote and the folder that
-    holds the package `grader`, as the process will see them. Raises SandboxError when it does not come up.
-    """
-
-    def __init__(
-        self, tier: str, command: list[str], script: str, folder: str, limits: wire.WorkerLimits, env: dict[str, str]
-    ) -> None:
+    def __init__(self, tier: str, prepare: Callable[[], Launch]) -> None:
         self.tier = tier
-        self._arguments = (command, script, folder, limits, env)
+        self._prepare = prepare
         self._launch()
 
     def _launch(self) -> None:
-        command, script, folder, limits, env = self._arguments
+        self._group: cgroups.Group | None = None
+        launch = self._prepare()
+        self._limits = launch.limits
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process, closed with it
-        arguments = [script, folder, str(theirs.fileno()), msgspec.json.encode(limits).decode()]
+        arguments = [launch.script, launch.folder, str(theirs.fileno()), msgspec.json.encode(launch.limits).decode()]
         try:
             self._process = subprocess.Popen(
-                [*command, *arguments],
+                [*launch.command, *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
-                env=env,
+                env=launch.env,
                 start_new_session=True,  # Ctrl-C reaches the trusted side alone, which then closes this
             )
         except OSError as error:
             self._control.close()
-            raise SandboxError(f"{command[0]} cannot be started: {error}") from None
+            self._remove_scratch()
+            raise SandboxError(f"{launch.command[0]} cannot be started: {error}") from None
         finally:
             theirs.close()
         with contextlib.suppress(OSError):  # where memory runs out on the machine, this is what has to go
-            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("1000")
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("900")  # a worker: 1000
         try:
             self._read(1, START_SECONDS)
         except (TimeoutError, EOFError, OSError) as error:
             tail = self._log_tail()
             self.close()
             raise SandboxError(f"the sandbox ({self.tier}) did not come up: {tail or error!r}") from None
+        if self.tier != "none":
+            self._group = self._grouped()
+
+    def _grouped(self) -> cgroups.Group | None:
+        """Put the warm process, which is idle now, into a control group; its workers are born there."""
+        limits = self._limits
+        memory = (limits.memory_mb + 2 * limits.tmp_mb + ROOM_MB) << 20
+        group = cgroups.make_group(memory, limits.processes + OWN_TASKS)
+        if group is not None:
+            try:
+                group.add(cgroups.family(self._process.pid))
+            except OSError:
+                group.close()
+                return None
+            self._memory_kills = group.memory_kills()
+        return group
 
     def start(self) -> SocketWorker:
         """Fork a worker. Raises SandboxError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        clocks.tell_sender(ours, True)
         try:
             socket.send_fds(self._control, [b"S"], [theirs.fileno()])
             number = int.from_bytes(self._read(4, FORK_SECONDS), "big")
@@ -77,6 +121,8 @@ class WarmProcess:
             theirs.close()
         worker = SocketWorker(self, ours, number)
         try:
+            worker.pid = clocks.sender(ours, FORK_SECONDS)
+            clocks.tell_sender(ours, False)
             wire.receive(ours, wire.Value, wire.Caps(), time.monotonic() + FORK_SECONDS)
         except (TimeoutError, EOFError, OSError) as error:
             worker.kill()
@@ -85,14 +131,28 @@ class WarmProcess:
             ) from None
         return worker
 
-    def end(self, number: int) -> Ending:
-        """Kill the worker and everything below it; say how it ended."""
+    def end(self, number: int, closed: bool) -> Ending:
+        """Kill the worker and everything below it; say how it ended. closed: it has closed its connection."""
         try:
-            self._control.sendall(b"K" + number.to_bytes(4, "big"))
-            status = self._read(8, FORK_SECONDS)
+            self._control.sendall((b"W" if closed else b"K") + number.to_bytes(4, "big"))
+            code, signal, cpu_seconds, why = STATUS.unpack(self._read(STATUS.size, FORK_SECONDS))
         except (TimeoutError, EOFError, OSError) as error:
             raise SandboxError(f"the sandbox ({self.tier}) is gone: {self._log_tail() or error!r}") from None
-        return Ending(int.from_bytes(status[:4], "big", signed=True), int.from_bytes(status[4:], "big", signed=True))
+        if signal != SIGKILL:
+            return Ending(code, signal)
+        if why == TOO_FULL:
+            return Ending(code, signal, "files")
+        if cpu_seconds >= self._limits.cpu_seconds - CLOCK_GRAIN:
+            return Ending(code, signal, "cpu")
+        if self._group is not None and self._group.memory_kills() > self._memory_kills:
+            self._memory_kills = self._group.memory_kills()
+            return Ending(code, signal, "memory")
+        return Ending(code, signal, killed=why == ASKED)
+
+    @property
+    def threads(self) -> int:
+        """How many threads a worker may use for its arithmetic."""
+        return self._limits.threads
 
     def revive(self) -> None:
         """End the warm process and start another one; workers of the old one are gone. Raises SandboxError."""
@@ -102,10 +162,21 @@ class WarmProcess:
     def close(self) -> None:
         """End the warm process and all its workers."""
         self._control.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, 9)
-        self._process.wait()
+        if self._process.returncode is None:  # else its number may be another's by now
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, SIGKILL)
+            self._process.wait()
         self._log.close()
+        if self._group is not None:
+            self._group.close()
+            self._group = None
+        self._remove_scratch()
+
+    def _remove_scratch(self) -> None:
+        scratch, deadline = self._limits.scratch, time.monotonic() + REMOVE_SECONDS
+        while scratch and os.path.isdir(scratch) and time.monotonic() < deadline:  # a worker may end a moment later
+            command, env = ["rm", "-rf", "--", scratch], {"PATH": "/usr/bin:/bin"}  # rm copes with any depth
+            subprocess.run(command, env=env, check=False, stderr=subprocess.DEVNULL)
 
     def __enter__(self) -> WarmProcess:
         return self
@@ -132,20 +203,58 @@ class SocketWorker:
         self._sock = sock
         self._number = number
         self._ending: Ending | None = None
+        self._closed = False
+        self.pid = 0  # as this process sees it; 0 where that is not told
+        self.waited = 0.0
 
     def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps = wire.Caps()) -> wire.AnyReply:  # noqa: B008 - frozen
-        deadline = time.monotonic() + seconds
+        started, before = time.monotonic(), clocks.times(self.pid)
         try:
-            wire.send(self._sock, request, deadline)
-            reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, deadline)
-        except (BrokenPipeError, ConnectionResetError):
+            self._refuse_surplus()
+            wire.send(self._sock, request, started + seconds)
+            self._await_reply(seconds, started, before)
+            reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, time.monotonic() + seconds)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._closed = True
             raise EOFError from None
+        finally:
+            if time.monotonic() - started > LONG:
+                self.waited += max(clocks.times(self.pid).waited - before.waited, 0.0)
         return reply
+
+    def _refuse_surplus(self) -> None:
+        """What was sent before it was asked for would be taken for the answer to another question."""
+        if self._readable(0.0):
+            if not self._sock.recv(1, socket.MSG_PEEK):
+                raise EOFError
+            raise WireError("it sent an answer that nobody had asked for")
+
+    def _await_reply(self, seconds: float, started: float, before: clocks.Times) -> None:
+        """Until a reply begins. Raises TimeoutError when the worker has had its seconds.
+
+        Time that it waited for a core does not count, unless its own threads kept it waiting: their CPU time does.
+        """
+        left = seconds - (time.monotonic() - started)
+        while not self._readable(max(left, 0.0)):
+            now, elapsed = clocks.times(self.pid), time.monotonic() - started
+            had = max(elapsed - (now.waited - before.waited), (now.cpu - before.cpu) / self._warm.threads)
+            left = seconds - had
+            if left <= 0.0:
+                raise TimeoutError
+            if elapsed > BACKSTOP * seconds:
+                raise SandboxError(
+                    f"the machine is too busy to grade on: in {elapsed:.0f} seconds a worker could run for {had:.0f}"
+                )
+
+    def _readable(self, seconds: float) -> bool:
+        poll = select.poll()  # select() takes no descriptor above 1023
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def kill(self) -> Ending:
         if self._ending is None:
             try:
-                self._ending = self._warm.end(self._number)
+                self._ending = self._warm.end(self._number, self._closed)
             finally:
                 self._sock.close()  # not before: at the end of the file an idle worker leaves by itself
         return self._ending

@@ -1,4 +1,4 @@
-"""Which isolation a machine can give: bubblewrap, or none at all when it is asked for by name."""
+"""Which isolation a machine can give: bubblewrap, Landlock, or none at all when it is asked for by name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from pathlib import Path
 import msgspec
 
 from grader.errors import SandboxError, UsageError
-from grader.sandbox import TIERS
-from grader.sandbox.process import WarmProcess, python_folder
+from grader.sandbox import TIERS, WALLED, landlock
+from grader.sandbox.process import WORKER_FILES, Launch, WarmProcess, python_folder
 from grader.wire import WorkerLimits
 
 INSIDE = "/run/grader"  # where the worker's own files stand inside the sandbox
-WORKER_FILES = ("__init__.py", "errors.py", "records.py", "wire.py", "torchvision_mend.py", "worker")
 # Debian's packages put data sets, FashionMNIST's labels among them, where all of /usr would show them.
 HIDDEN_FOLDERS = ("/usr/share/datasets", "/usr/local/share/datasets")
-INSTALL_HINT = (
+MENDING = (
     "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap). "
     "Ubuntu 24.04 also needs: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0. "
-    "To check your own work without isolation: --sandbox none"
+    "`python grade.py doctor` looks closer. To check your own work without isolation: --sandbox none"
 )
 
 
@@ -35,15 +34,26 @@ def open_sandbox(tier: str, limits: WorkerLimits, hidden: Iterable[Path] = ()) -
     if tier not in TIERS:
         raise UsageError(f"there is no sandbox “{tier}”; choose one of {', '.join(TIERS)}")
     if tier == "none":
-        return _bare(limits)
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        raise SandboxError(f"bubblewrap (bwrap) is not on this machine: {INSTALL_HINT}")
+        return WarmProcess("none", lambda: _bare(limits))
+    hidden = tuple(hidden)
+    reasons = []
+    for name in WALLED if tier == "auto" else (tier,):
+        try:
+            return proven(name, limits, hidden)
+        except SandboxError as error:
+            reasons.append(str(error))
+    raise SandboxError(f"{'; '.join(reasons)}. To mend it: {MENDING}")
+
+
+def proven(tier: str, limits: WorkerLimits, hidden: tuple[Path, ...] = ()) -> WarmProcess:
+    """Start one tier, and prove it by a worker behind all its walls. Raises SandboxError."""
+    launch = {"bwrap": _bubblewrap, "landlock": _landlock}[tier]
+    warm = WarmProcess(tier, lambda: launch(limits, hidden))
     try:
-        warm = _bubblewrap(bwrap, limits, hidden)
-        warm.start().kill()  # the real probe: a worker in its own nested namespaces
-    except SandboxError as error:
-        raise SandboxError(f"{error}. To mend it: {INSTALL_HINT}") from None
+        warm.start().kill()
+    except SandboxError:
+        warm.close()
+        raise
     return warm
 
 
@@ -60,27 +70,45 @@ def _environment(limits: WorkerLimits) -> dict[str, str]:
     }
 
 
-def _bare(limits: WorkerLimits) -> WarmProcess:
+def _bare(limits: WorkerLimits) -> Launch:
     folder = python_folder()
-    return WarmProcess(
-        "none",
+    return Launch(
         [sys.executable, "-I"],
         str(folder / "grader/worker/zygote.py"),
         str(folder),
-        msgspec.structs.replace(limits, namespaces=False),
+        msgspec.structs.replace(limits, confinement="none"),
         _environment(limits),
     )
 
 
-def _bubblewrap(bwrap: str, limits: WorkerLimits, hidden: Iterable[Path]) -> WarmProcess:
+def _landlock(limits: WorkerLimits, hidden: tuple[Path, ...]) -> Launch:
+    if sys.platform != "linux":
+        raise SandboxError("Landlock is Linux's")
+    try:
+        scratch = landlock.scratch_folder()
+        readable = landlock.readable(scratch, hidden)
+    except OSError as error:
+        raise SandboxError(f"the sandbox (landlock) cannot be prepared: {error}") from None
+    return Launch(
+        [sys.executable, "-I"],
+        str(scratch / "code/grader/worker/zygote.py"),
+        str(scratch / "code"),
+        msgspec.structs.replace(limits, confinement="landlock", readable=readable, scratch=str(scratch)),
+        _environment(limits),
+    )
+
+
+def _bubblewrap(limits: WorkerLimits, hidden: tuple[Path, ...]) -> Launch:
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise SandboxError("bubblewrap (bwrap) is not on this machine")
     command = [bwrap, *_isolation(limits), *_system(), *_python(), *_worker_files(), *_hide(hidden)]
     command += ["--remount-ro", "/", "--chdir", "/tmp", "--", sys.executable, "-I"]
-    return WarmProcess(
-        "bwrap",
+    return Launch(
         command,
         f"{INSIDE}/grader/worker/zygote.py",
         INSIDE,
-        msgspec.structs.replace(limits, namespaces=True),
+        msgspec.structs.replace(limits, confinement="namespaces"),
         {"PATH": "/usr/bin:/bin"},
     )
 

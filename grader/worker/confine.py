@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Callable
 
 from grader.wire import WorkerLimits
+from grader.worker import landlock, syscalls
+from grader.worker.home import Home, take_home
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
@@ -20,7 +23,8 @@ CLONE_NEWNET = 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
 MS_BIND, MS_REC = 4096, 16384
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 8, 24, 38
+CAP_DAC_READ_SEARCH = 2
 KEYCTL, KEYCTL_JOIN_SESSION_KEYRING = {"x86_64": 250, "aarch64": 219}, 1  # the system call's numbers
 SIGKILL = 9
 LAST_CAPABILITY = 63  # asking for one that the kernel does not know is refused, harmlessly
@@ -85,31 +89,75 @@ def address_space() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def set_limits(limits: WorkerLimits, size: int) -> None:
-    """rlimits. `size` is the address space that the process has before it runs student code, in bytes."""
+def set_limits(limits: WorkerLimits, size: int, alone: bool) -> None:
+    """rlimits. `size` is the address space that the process has before it runs student code, in bytes.
+
+    alone: the worker's user is its own. Else RLIMIT_NPROC would count what the same user runs beside it.
+    """
     wanted = {
         resource.RLIMIT_AS: size + limits.memory_mb * 2**20,
         resource.RLIMIT_CPU: limits.cpu_seconds,
         resource.RLIMIT_FSIZE: limits.file_mb * 2**20,
         resource.RLIMIT_NOFILE: limits.open_files,
-        resource.RLIMIT_NPROC: limits.processes,
         resource.RLIMIT_CORE: 0,
     }
+    if sys.platform == "linux":
+        wanted[resource.RLIMIT_MSGQUEUE] = 0
+    if alone:
+        wanted[resource.RLIMIT_NPROC] = limits.processes
     for which, value in wanted.items():
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (value, value))
 
 
-def drop_privileges() -> None:
-    """No capability is left and none can come back; a dying parent takes this process with it."""
+def go_first() -> None:
+    """Where memory runs out on the machine, a worker goes before the warm process that it was forked from."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+
+
+def drop_privileges(user: int | None = None) -> None:
+    """No capability is left and none can come back. user: the uid and gid to take first; only root can.
+
+    Root's Python may lie in a home folder that no other user may enter. Then the one capability is left to pass through
+    there: Landlock, and not the folder's mode, says what may be read.
+    """
     for capability in range(LAST_CAPABILITY + 1):
         _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "drop capabilities")
-    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
     leave_keyring()
-    _check(_libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "set the parent-death signal")
+    kept = 0
+    if user is not None:
+        _check(_libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "keep capabilities for another user")
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+        kept = 0 if _may_read_python() else 1 << CAP_DAC_READ_SEARCH
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    what = "drop capabilities"
+    if kept:
+        what = f"let other users pass into the folders above {sys.base_prefix} and {sys.prefix} (chmod o+x)"
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept)), what)
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs")
+    end_with_parent()  # again: another uid has undone it
+
+
+def _may_read_python() -> bool:
+    """Whether this user may, and may find its way to its own folder."""
+    files = [getattr(sys.modules.get(module), "__file__", None) for module in ("os", "torch", "torchvision")]
+    try:
+        for path in [os.getcwd(), *files]:
+            if path is not None:
+                os.close(os.open(path, os.O_RDONLY))
+    except PermissionError:
+        return False
+    return True
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when the one that forked it ends."""
+    if sys.platform == "linux":
+        _check(_libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "set the parent-death signal")
 
 
 def leave_keyring() -> None:
@@ -129,12 +177,25 @@ def keep_only(descriptors: set[int]) -> None:
         os.closerange(low + 1, high)
 
 
-def run_confined(limits: WorkerLimits, namespaces: bool, serve: Callable[[], None]) -> None:
-    """Confine this process, then serve. The memory limit counts from the moment before the first request."""
+def run_confined(limits: WorkerLimits, home: Home | None, serve: Callable[[], None]) -> None:
+    """Confine this process, then serve. The memory limit counts from the moment before the first request.
+
+    home: its folder and its user, where there are no namespaces. Raises OSError where a wall cannot be put up.
+    """
     size = address_space() if os.path.exists("/proc/self/statm") else 2**34
-    if namespaces:
+    go_first()
+    end_with_parent()
+    if limits.confinement == "namespaces":
         private_folders(limits)
-    set_limits(limits, size)
-    if namespaces:
+    alone = limits.confinement == "namespaces" or (home is not None and home.user is not None)
+    set_limits(limits, size, alone)
+    if limits.confinement == "namespaces":
         drop_privileges()
+        syscalls.install()
+    elif home is not None:
+        take_home(home)
+        rules = landlock.ruleset(limits.readable, (home.folder, os.devnull))
+        drop_privileges(home.user)
+        landlock.restrict(rules)
+        syscalls.install(namespaces=False)
     serve()

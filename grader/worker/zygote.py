@@ -2,7 +2,8 @@
 
 Started as  python -I zygote.py FOLDER CONTROL_FD LIMITS  where FOLDER holds the package `grader`. On the control
 socket it takes one-byte commands: S with a descriptor (fork a worker that serves on it; answers the number of the
-worker), K with a number (kill that worker; answers exit code and signal). It stays single-threaded, since a process
+worker), K with a number (kill that worker; answers a STATUS), W with a number (the same, but its connection has closed:
+give it a moment to end by itself, so that what ended it can be told). It stays single-threaded, since a process
 with threads may neither unshare a user namespace nor fork safely.
 """
 
@@ -10,14 +11,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
 import sys
 import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the folder that holds these is known to main() alone
+    from grader.wire import WorkerLimits
+    from grader.worker.home import Home
 
 NUMBER = struct.Struct(">i")
-STATUS = struct.Struct(">ii")
+STATUS = struct.Struct(">iidB")  # exit code, signal, seconds of CPU time, why we ended it
+ITSELF, ASKED, TOO_FULL = range(3)
+LOOK_SECONDS = 0.2  # how often a worker's folder is held against its size
+ENDING_SECONDS = 5.0  # a large process on a busy machine closes its connection long before it has ended
 
 
 def main() -> None:
@@ -34,7 +44,7 @@ def main() -> None:
 
     import grader.torchvision_mend  # noqa: F401 - a notebook's import of torchvision must find it mended
     from grader import wire
-    from grader.worker import serve  # noqa: F401 - warms what every fork will need
+    from grader.worker import home, serve  # noqa: F401 - warms what every fork will need
 
     limits = msgspec.json.decode(limits_json, type=wire.WorkerLimits)
     wire.encode(wire.Value(value=torch.zeros(1)))  # safetensors imports more at its first use
@@ -46,7 +56,11 @@ def main() -> None:
     workers: dict[int, int] = {}  # pid → read end of its status pipe
     while True:
         command, descriptors, _, _ = socket.recv_fds(control, 5, 1)
-        if not command:
+        if not command:  # the trusted side has closed, or is gone
+            for pid, status in workers.items():
+                _end(pid, status)
+            if limits.scratch:
+                home.remove(limits.scratch)
             return
         if command[:1] == b"S":
             pid, status = _fork(descriptors[0], limits)
@@ -55,28 +69,30 @@ def main() -> None:
             control.sendall(NUMBER.pack(pid))
         else:
             pid = NUMBER.unpack(command[1:5])[0]
-            control.sendall(STATUS.pack(*_end(pid, workers.pop(pid))))
+            status = workers.pop(pid)
+            if command[:1] == b"W":
+                select.select([status], [], [], ENDING_SECONDS)
+            control.sendall(STATUS.pack(*_end(pid, status)))
 
 
-def _end(pid: int, status: int) -> tuple[int, int]:
-    """Kill a worker if it still runs, and say how it ended: (exit code, signal)."""
+def _end(pid: int, status: int) -> tuple[int, int, float, int]:
+    """Kill a worker if it still runs, and say how it ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     os.waitpid(pid, 0)
     report = os.read(status, STATUS.size)
     os.close(status)
-    return STATUS.unpack(report) if len(report) == STATUS.size else (0, signal.SIGKILL)
+    return STATUS.unpack(report) if len(report) == STATUS.size else (0, signal.SIGKILL, 0.0, ITSELF)
 
 
-def _fork(descriptor: int, limits: object) -> tuple[int, int]:
+def _fork(descriptor: int, limits: WorkerLimits) -> tuple[int, int]:
     """Fork a keeper, which forks the worker. The keeper outlives the worker and reports how it ended.
 
     In a pid namespace of its own the worker is process 1: when it ends, all that it started ends with it.
     """
-    from grader.wire import WorkerLimits
     from grader.worker import confine
+    from grader.worker.home import make_home, remove
 
-    assert isinstance(limits, WorkerLimits)
     reader, writer = os.pipe()
     keeper = os.fork()
     if keeper:
@@ -85,25 +101,54 @@ def _fork(descriptor: int, limits: object) -> tuple[int, int]:
     try:
         os.close(reader)
         os.setsid()
-        if limits.namespaces:
+        confine.end_with_parent()
+        if limits.confinement == "namespaces":
             confine.unshare()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        home = make_home(f"{limits.scratch}/homes") if limits.confinement == "landlock" else None
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
         worker = os.fork()
         if worker == 0:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
             os.setsid()
-            _work(descriptor, limits)
-        signal.signal(signal.SIGTERM, lambda *_: _kill(worker))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        confine.keep_only({writer})  # the worker's socket must close with the worker
-        status = os.waitpid(worker, 0)[1]
-        _kill_group(worker)  # whatever is left of it, where there is no namespace to end it
-        code, number = (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
-        os.write(writer, STATUS.pack(code, number))
+            _work(descriptor, limits, home)
+        os.write(writer, _keep(worker, writer, limits, home))
+        if home is not None:
+            remove(home.folder)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(0)
+
+
+def _keep(worker: int, writer: int, limits: WorkerLimits, home: Home | None) -> bytes:
+    """Wait until the worker has ended, by itself or because it was to. Returns a STATUS."""
+    from grader.worker import confine
+    from grader.worker.home import too_full
+
+    why = ITSELF
+
+    def kill(*_: object) -> None:
+        nonlocal why
+        why = why or ASKED
+        _kill(worker)
+
+    signal.signal(signal.SIGTERM, kill)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    confine.keep_only({writer})  # the worker's socket must close with the worker
+    while home is not None:
+        ended, status, usage = os.wait4(worker, os.WNOHANG)
+        if ended:
+            break
+        if not why and too_full(home, worker, limits.tmp_mb):
+            why = TOO_FULL
+            _kill(worker)
+        signal.sigtimedwait({signal.SIGCHLD}, LOOK_SECONDS)
+    else:
+        _, status, usage = os.wait4(worker, 0)
+    how = why
+    _kill_group(worker)  # whatever is left of it, where there is no namespace to end it
+    code, number = (0, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), 0)
+    return STATUS.pack(code, number, usage.ru_utime + usage.ru_stime, how)
 
 
 def _kill(worker: int) -> None:
@@ -117,14 +162,12 @@ def _kill_group(worker: int) -> None:
         os.killpg(worker, signal.SIGKILL)
 
 
-def _work(descriptor: int, limits: object) -> None:
+def _work(descriptor: int, limits: WorkerLimits, home: Home | None) -> None:
     try:
-        from grader.wire import WorkerLimits
         from grader.worker import confine, serve
 
-        assert isinstance(limits, WorkerLimits)
         sock = socket.socket(fileno=os.dup(descriptor))
-        confine.run_confined(limits, limits.namespaces, lambda: serve.serve(sock, limits))
+        confine.run_confined(limits, home, lambda: serve.serve(sock, limits))
     except BaseException:
         traceback.print_exc()  # reaches the sandbox's log only before the descriptors are closed
     finally:
