@@ -16,7 +16,7 @@ from pathlib import Path
 from grader.sandbox.process import WORKER_FILES, python_folder
 
 LIBRARIES = ("lib", "lib32", "lib64", "libx32")
-FILES = ("/etc/ld.so.cache", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+FILES = ("/etc/ld.so.cache", "/usr/share/zoneinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 
 def scratch_folder() -> Path:
