@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from grader.assignment import Assignment, load_assignment
 from grader.pipeline import Options, grade
@@ -16,6 +17,10 @@ from grader.records import CriterionResult, Record
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 from grader.submission import worker_limits
+
+# The same examples each time, here and in CI; `pytest --hypothesis-profile default` draws new ones.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 ROOT = Path(__file__).resolve().parents[1]
 PART1, PART2 = "Assignment2-1_Transformer_from_scratch.ipynb", "Assignment2-2_Vit.ipynb"
