@@ -20,8 +20,8 @@ SHARES = {
     "frames": 0.26,
     "weights": 0.10,
     "assignments": 0.08,
-    "marks": 0.078,
-    "roads": 0.002,
+    "marks": 0.079,
+    "roads": 0.001,
 }
 
 
