@@ -103,7 +103,8 @@ def printable(name: str) -> str:
         name = _decoded(name.encode("utf-8", "surrogateescape"))
     name = unicodedata.normalize("NFC", name)
     name = "".join(c if c.isprintable() else " " if unicodedata.category(c) == "Zs" else "\ufffd" for c in name)
-    return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
+    half = _MAX_NAME // 2  # cut in the middle: its end says what it is
+    return name if len(name) <= _MAX_NAME else f"{name[:half]}…{name[1 - half :]}"
 
 
 def fingerprint(path: Path, limits: IntakeLimits) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from os.path import isfile  # false, where pathlib raises: a name may be too long
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from grader.errors import AssignmentError
+from grader.inert import one_line
 from grader.records import Frozen
 from grader.rubric import CriterionSpec
 
 CONFIG_NAME = "assignment.toml"
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]  # beyond it, a slip of the hand: no machine has so much
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # torch and the wire take 64 bits, and checks add to it
 
 
 class FileSpec(Frozen, frozen=True):
@@ -78,8 +82,8 @@ class LimitsSpec(Frozen, frozen=True):
 class ToleranceSpec(Frozen, frozen=True):
     """|actual - expected| <= atol + rtol * |expected|, elementwise."""
 
-    rtol: Annotated[float, msgspec.Meta(ge=0)]
-    atol: Annotated[float, msgspec.Meta(ge=0)]
+    rtol: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    atol: Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Config(Frozen, frozen=True):
@@ -96,7 +100,7 @@ class Config(Frozen, frozen=True):
     limits: LimitsSpec = LimitsSpec()
     variants: str = "variants"  # correct alternatives, for `verify`; relative to the assignment's folder
     id_pattern: str = r"[A-Za-z0-9][A-Za-z0-9_-]*"
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Assignment:
@@ -130,8 +134,10 @@ def load_assignment(folder: Path) -> Assignment:
         raise AssignmentError(f"{path} cannot be read: {error}; --assignment names the folder that holds it") from None
     try:
         config = msgspec.convert(tomllib.loads(text), type=Config)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise AssignmentError(f"{path}: {error}") from None
+    except (ValueError, msgspec.ValidationError) as error:  # TOMLDecodeError, or a number of thousands of digits
+        raise AssignmentError(f"{path}: {one_line(str(error), 300)}") from None
+    except RecursionError:
+        raise AssignmentError(f"{path}: a value is nested too deeply; write it flat") from None
     return Assignment(folder, config)
 
 
@@ -140,12 +146,18 @@ def _consistent(assignment: Assignment) -> None:
     known = set(config.files) | set(config.classes)
 
     def refuse(where: str, why: str) -> None:
-        raise AssignmentError(f"{path}: {where}: {why}")
+        raise AssignmentError(f"{path}: {one_line(where, 100)}: {one_line(why, 300)}")
 
+    patterns = [(f"files.{name}", pattern) for name, spec in config.files.items() for pattern in spec.patterns]
+    for place, pattern in [*patterns, ("id_pattern", config.id_pattern)]:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            refuse(place, f"“{pattern}” is no regular expression: {error}")
     for name, spec in config.classes.items():
         if spec.file not in config.files:
             refuse(f"classes.{name}", f"file “{spec.file}” is not among [files]")
-        if spec.standin and not (assignment.folder / spec.standin).is_file():
+        if spec.standin and not isfile(assignment.folder / spec.standin):
             refuse(f"classes.{name}", f"the stand-in {spec.standin} does not exist")
     for name, criterion in config.criteria.items():
         where = f"criteria.{name}"
@@ -158,7 +170,7 @@ def _consistent(assignment: Assignment) -> None:
         for standin in criterion.standins:
             if standin not in config.classes or not config.classes[standin].standin:
                 refuse(where, f"“{standin}” has no stand-in")
-        if not (assignment.checks / f"test_{name}.py").is_file():
+        if not isfile(assignment.checks / f"test_{name}.py"):
             refuse(where, f"its checks are not there: {assignment.checks / f'test_{name}.py'}")
     for section, roles in (
         ("checkpoint", (config.checkpoint.file, config.checkpoint.notebook) if config.checkpoint else ()),

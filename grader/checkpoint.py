@@ -24,6 +24,7 @@ from grader.transform import Affine, transform_of
 
 MAX_CANDIDATES = 16  # constructor calls tried against the weights' shapes
 MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be seen in weights)
+MENDING = "save the trained weights again, with torch.save(model.state_dict(), …)"
 WARM_BATCHES = 3  # after this many, the time for the whole is estimated
 
 
@@ -113,8 +114,8 @@ class TrainedModel:
         except Fault as fault:
             if fault.evidence.get("exception") == "BadCheckpoint":
                 text = fault.message.removeprefix("BadCheckpoint: ")
-                raise Failed(f"the .pth cannot be loaded: {text}", fault.evidence) from None
-            raise
+                raise Failed(f"the .pth cannot be loaded: {text}; {MENDING}", fault.evidence) from None
+            raise type(fault)(f"while the .pth was read: {fault.message}", fault.evidence) from None
         checkpoint = expect(reply, wire.Checkpoint)
         self.notes = checkpoint.notes
         self._saved = {info.name: info for info in checkpoint.tensors}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from grader import __version__
 from grader.errors import GraderError, IntakeError, UsageError
+from grader.inert import one_line
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment
@@ -167,7 +168,7 @@ def _unread(stream: TextIO | None) -> Iterator[None]:
 def _warn(sentence: str) -> None:
     if sys.stderr is not None:  # else print would take standard output
         with _unread(sys.stderr):
-            print(f"grade.py: {sentence}", file=sys.stderr)
+            print(f"grade.py: {one_line(sentence)}", file=sys.stderr)  # it may name a file as a student named it
 
 
 def _warn_of_no_sandbox() -> None:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from grader.errors import UsageError
+from grader.inert import one_line
 from grader.records import CriterionResult, HandMark, Record
 
 COLUMNS = ("student_id", "criterion", "points", "comment")
 NEEDED = COLUMNS[:3]
+_NUMBER = re.compile(r"\+?[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")  # float() takes 1_0 for ten, too
+_MOST_SHOWN = 60  # characters of a wrong value
 
 Marks = Mapping[tuple[str, str], tuple[float, str]]
 
@@ -26,35 +30,52 @@ def read_marks(path: Path, maxima: Mapping[str, float]) -> Marks:
 
     Raises UsageError, naming the line, on what is unknown, out of range or given twice.
     """
+    place = f"--marks {path}"
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"--marks {path} cannot be read: {error}") from None
-    header = next(csv.reader(io.StringIO(text, newline="")), [])
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True))
+    except UnicodeDecodeError:
+        raise UsageError(f"{place} is not UTF-8 text; save it as “CSV UTF-8”") from None
+    except (OSError, csv.Error) as error:
+        raise UsageError(f"{place} cannot be read: {error}") from None
+    header = rows[0] if rows else []
     missing = [column for column in NEEDED if column not in header]
     if missing:
-        raise UsageError(f"--marks {path}: the header lacks {', '.join(missing)}; it must hold {', '.join(COLUMNS)}")
+        raise UsageError(f"{place}: the header lacks {', '.join(missing)}; it must hold {', '.join(COLUMNS)}")
+    twice = [column for column in COLUMNS if header.count(column) > 1]
+    if twice:
+        raise UsageError(f"{place}: the header has {', '.join(twice)} more than once; keep one")
     found: dict[tuple[str, str], tuple[float, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        place = f"--marks {path}, row {number}"
-        key = ((row["student_id"] or "").strip(), (row["criterion"] or "").strip())
-        if key in found:
-            raise UsageError(f"{place}: {key[0]} has two marks for {key[1]}; keep one")
-        found[key] = (_points(row["points"] or "", key[1], maxima, place), (row.get("comment") or "").strip())
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(map(str.strip, row)):  # spreadsheets save empty rows below the last one
+            continue
+        (student, criterion), mark = _mark(header, row, maxima, f"{place}, row {number}")
+        if (student, criterion) in found:
+            shown = one_line(student, _MOST_SHOWN)
+            raise UsageError(f"{place}, row {number}: {shown} has two marks for {criterion}; keep one")
+        found[student, criterion] = mark
     return found
 
 
-def _points(text: str, criterion: str, maxima: Mapping[str, float], place: str) -> float:
+def _mark(
+    header: list[str], row: list[str], maxima: Mapping[str, float], place: str
+) -> tuple[tuple[str, str], tuple[float, str]]:
+    """One row of the file. Raises UsageError."""
+    if len(row) > len(header):  # “6,5” for six and a half would else be six points and the comment “5”
+        raise UsageError(
+            f"{place} has {len(row)} values for {len(header)} columns; write fractions with a point, and put quotes "
+            "around a comment that holds a comma"
+        )
+    cells = {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, map(str.strip, row), strict=False))}
+    criterion, points = cells["criterion"], cells["points"]
+    if not cells["student_id"]:
+        raise UsageError(f"{place}: there is no student id")
     if criterion not in maxima:
-        raise UsageError(f"{place}: there is no criterion “{criterion}”; there are {', '.join(maxima)}")
-    try:
-        points = float(text)
-    except ValueError:
-        points = float("nan")
-    if not 0 <= points <= maxima[criterion]:
-        raise UsageError(f"{place}: “{text}” is no number from 0 to {maxima[criterion]:g}, the points of {criterion}")
-    return points
+        shown = one_line(criterion, _MOST_SHOWN)
+        raise UsageError(f"{place}: there is no criterion “{shown}”; there are {', '.join(maxima)}")
+    if not _NUMBER.fullmatch(points) or not 0 <= float(points) <= maxima[criterion]:
+        shown = one_line(points, _MOST_SHOWN)
+        raise UsageError(f"{place}: “{shown}” is no number from 0 to {maxima[criterion]:g}, the points of {criterion}")
+    return (cells["student_id"], criterion), (float(points), cells["comment"])
 
 
 def with_marks(record: Record, marks: Marks, maxima: Mapping[str, float]) -> Record:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from grader.inert import one_line
 from grader.judging import GRADING, Grading
 
 if TYPE_CHECKING:  # torch comes with these: nothing heavy is imported by a pytest run that grades nothing
@@ -77,7 +78,7 @@ def _open_from_options(config: pytest.Config, checks: Path) -> Grading:
         sandbox = stack.enter_context(open_sandbox(config.getoption("--sandbox"), limits, [assignment.folder]))
         return Grading(stack.enter_context(opened(Path(archive), assignment, sandbox)))
     except GraderError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(one_line(str(error))) from None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -232,7 +233,7 @@ def pytest_runtest_makereport(
     grading.outcomes.append(outcome)
     item.user_properties.append(("verdict", outcome.verdict.value))
     if outcome.message and report.failed:
-        report.longrepr = f"{outcome.verdict.value}: {outcome.message}"
+        report.longrepr = f"{outcome.verdict.value}: {one_line(outcome.message)}"
     return report
 
 

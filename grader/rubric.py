@@ -10,7 +10,7 @@ import msgspec
 from grader.errors import AssignmentError
 from grader.records import Blame, CheckResult, CriterionResult, Frozen, Verdict
 
-Points = Annotated[float, msgspec.Meta(gt=0)]
+Points = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]  # an infinite one has no share
 
 
 class CriterionSpec(Frozen, frozen=True):

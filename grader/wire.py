@@ -43,6 +43,7 @@ DTYPES = {
     "F64": torch.float64,
 }
 _ALLOWED = frozenset(DTYPES.values())
+_MAX_REASON = 300  # characters of a decoder's words, which quote what the worker sent
 
 
 class Caps(Frozen, frozen=True):
@@ -300,6 +301,10 @@ def encode(message: Request | Reply) -> bytes:
     return PREFIX.pack(MAGIC, len(header), len(payload)) + header + payload
 
 
+def _reason(error: Exception) -> str:
+    return str(error)[:_MAX_REASON]
+
+
 def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
     """Decode safetensors after holding its own header against the allow-list."""
     if not payload:
@@ -311,7 +316,7 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
     try:
         metas = _META.decode(payload[8 : 8 + length])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise WireError(f"the tensors of a frame have a header that cannot be read: {error}") from None
+        raise WireError(f"the tensors of a frame have a header that cannot be read: {_reason(error)}") from None
     if len(metas) > MAX_TENSORS:
         raise WireError(f"a frame holds {len(metas)} tensors; at most {MAX_TENSORS} are taken")
     for meta in metas.values():
@@ -322,7 +327,7 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
     try:
         return safetensors.torch.load(payload)
     except (safetensors.SafetensorError, RuntimeError, ValueError, KeyError, OverflowError) as error:
-        raise WireError(f"the tensors of a frame cannot be read: {error}") from None
+        raise WireError(f"the tensors of a frame cannot be read: {_reason(error)}") from None
 
 
 def _decoder(kind: Any, tensors: dict[str, torch.Tensor]) -> msgspec.msgpack.Decoder[Any]:
@@ -343,7 +348,7 @@ def decode(header: bytes, payload: bytes, kind: Any) -> Any:
     try:
         return _decoder(kind, tensors).decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise WireError(f"a frame's header cannot be read: {error}") from None
+        raise WireError(f"a frame's header cannot be read: {_reason(error)}") from None
 
 
 def send(sock: socket.socket, message: Request | Reply, deadline: float | None = None) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from grader import wire
 from grader.assignment import Assignment, load_assignment
@@ -20,7 +21,12 @@ from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 from grader.submission import worker_limits
 
+# The same examples each time, here and in CI; `pytest --hypothesis-profile default` draws new ones.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
+
 ROOT = Path(__file__).resolve().parents[1]
+QUICK = frozenset({"positional_encoding", "mlp", "checkpoint"})
 PART1, PART2 = "Assignment2-1_Transformer_from_scratch.ipynb", "Assignment2-2_Vit.ipynb"
 
 
@@ -85,6 +91,17 @@ def graded(assignment: Assignment, sandbox: WarmProcess, tmp_path: Path) -> Call
 
     def run(hand_in: HandIn, accuracy: bool = False) -> Record:
         return grade(hand_in.pack(tmp_path), assignment, sandbox, Options(accuracy=accuracy))
+
+    return run
+
+
+@pytest.fixture
+def quick(assignment: Assignment, sandbox: WarmProcess, tmp_path: Path) -> Callable[[HandIn | Path], Record]:
+    """Grade a hand-in, or what lies at a path, by one criterion of each file: what is wrong with one costs it alone."""
+
+    def run(handed_in: HandIn | Path) -> Record:
+        path = handed_in.pack(tmp_path) if isinstance(handed_in, HandIn) else handed_in
+        return grade(path, assignment, sandbox, Options(accuracy=False, criteria=QUICK))
 
     return run
 

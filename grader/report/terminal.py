@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from grader.inert import one_line
 from grader.records import CheckResult, CriterionResult, Diagnosis, Record, Verdict
 
 STYLES = {
@@ -24,7 +25,9 @@ def show(record: Record, console: Console) -> None:
     """Print the marks, then every lost point with its reason, then what is worth a look."""
     console.print()
     name = f"{record.submission.student_id}  ({record.submission.archive})"
-    console.print(Text(inert(name), style="bold"), no_wrap=True, overflow="ellipsis")  # else its end could forge a line
+    console.print(
+        Text(one_line(name), style="bold"), no_wrap=True, overflow="ellipsis"
+    )  # else its end could forge a line
     console.print(_marks(record))
     for criterion in record.criteria:
         reasons = list(_reasons(criterion, record.diagnoses))
@@ -44,10 +47,10 @@ def _marks(record: Record) -> Table:
         style = STYLES.get(criterion.verdict, LOST)
         verdict = criterion.verdict.value + (" (proposed)" if criterion.proposed else "")
         if criterion.by_hand is not None:
-            comment = f": {inert(criterion.by_hand.comment)}" if criterion.by_hand.comment else ""
+            comment = f": {one_line(criterion.by_hand.comment)}" if criterion.by_hand.comment else ""
             verdict = f"by hand, computed {criterion.by_hand.computed:g}{comment}"
         points = f"{criterion.points:g} / {criterion.max_points:g}"
-        table.add_row(criterion.title, points, Text(verdict, style=style))
+        table.add_row(Text(criterion.title), points, Text(verdict, style=style))
     return table
 
 
@@ -56,7 +59,7 @@ def _hanging(label: Text, message: str, width: int) -> Table:
     grid = Table.grid()
     grid.add_column(min_width=width, no_wrap=True)
     grid.add_column()
-    grid.add_row(label, Text(inert(message)))  # a str would be read as markup
+    grid.add_row(label, Text(one_line(message)))  # a str would be read as markup
     return grid
 
 
@@ -66,12 +69,12 @@ def _reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iter
         yield Text(f"{criterion.title}: {criterion.points:g} of {criterion.max_points:g}", style="bold")
     for diagnosis in diagnoses:
         if diagnosis.criterion == criterion.id:
-            yield Padding(Text(inert(diagnosis.message), style="bold cyan"), (0, 0, 0, 2))
+            yield Padding(Text(one_line(diagnosis.message), style="bold cyan"), (0, 0, 0, 2))
     for message, checks in _by_message(lost).items():
         for check in checks:
             points = f"-{check.max_points - check.points:g}"
             yield _hanging(Text(f"  {points:>5}  ", style=STYLES.get(check.verdict, LOST)), check.title, 9)
-        yield Padding(Text(f"{checks[0].verdict.value}: {inert(message)}"), (0, 0, 0, 9))
+        yield Padding(Text(f"{checks[0].verdict.value}: {one_line(message)}"), (0, 0, 0, 9))
 
 
 def _by_message(checks: list[CheckResult]) -> dict[str, list[CheckResult]]:
@@ -90,9 +93,3 @@ def _last_line(record: Record) -> str:
     if record.needs_person:
         text += "   the grader is at fault somewhere: a person must look"
     return f"{text}   sandbox {record.sandbox}, {record.seconds:.1f} s"
-
-
-def inert(text: str) -> str:
-    """Student text without control characters: it must not move the cursor, colour the terminal or forge a line."""
-    lines = text.replace("\t", "    ").splitlines()
-    return "".join(c if c.isprintable() else "�" for c in " ⏎ ".join(lines))

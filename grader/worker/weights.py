@@ -15,6 +15,8 @@ MAX_EXPANDED = 2 << 30
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "weights", "params")
 ZIP_MAGIC, PICKLE_MAGIC = b"PK\x03\x04", b"\x80"
 PREFIXES = ("module.", "_orig_mod.", "model.")
+MAX_NAME = 300  # characters of a tensor's name
+MAX_WORDS = 300  # characters of what others say about the file
 
 
 class BadCheckpoint(ValueError):
@@ -33,6 +35,7 @@ def read(data: bytes, max_tensors: int) -> tuple[dict[str, torch.Tensor], tuple[
     if len(tensors) > max_tensors:
         raise BadCheckpoint(f"the file holds {len(tensors)} tensors; at most {max_tensors} are taken")
     for name, tensor in tensors.items():
+        _look_at_name(name)
         _look(name, tensor)
     for prefix in PREFIXES:
         if tensors and all(name.startswith(prefix) for name in tensors):
@@ -51,7 +54,7 @@ def _look_before_loading(data: bytes) -> None:
     try:
         claimed = sum(member.file_size for member in zipfile.ZipFile(io.BytesIO(data)).infolist())
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise BadCheckpoint(f"the file is damaged: {error}") from None
+        raise BadCheckpoint(f"the file is damaged: {_words(error)}") from None
     if claimed > MAX_EXPANDED:
         raise BadCheckpoint(f"the file expands to {claimed >> 20} MiB; at most {MAX_EXPANDED >> 20} are read")
 
@@ -78,7 +81,12 @@ def _load(data: bytes, notes: list[str]) -> Any:
 def _reason(error: BaseException) -> str:
     """The sentence that says what is wrong with the file: torch puts advice on its own arguments around it."""
     text = str(error).partition("WeightsUnpickler error:")[2] or str(error)
-    return re.split(r"\. |\n", text.strip() or type(error).__name__)[0][:300]
+    return _words(re.split(r"\. |\n", text.strip() or type(error).__name__)[0])
+
+
+def _words(text: object) -> str:
+    """What quotes the file, so that it can be written down: no lone surrogate, not without end."""
+    return str(text).encode(errors="backslashreplace").decode()[:MAX_WORDS]
 
 
 def _unwrap(value: Any, notes: list[str]) -> dict[str, torch.Tensor]:
@@ -93,6 +101,13 @@ def _unwrap(value: Any, notes: list[str]) -> dict[str, torch.Tensor]:
         notes.append(f"the weights lay under the key “{inner}”")
         value = value[inner].state_dict() if isinstance(value[inner], nn.Module) else value[inner]
     raise BadCheckpoint("the file holds no state_dict: a mapping from names to tensors")
+
+
+def _look_at_name(name: str) -> None:
+    if len(name) > MAX_NAME:
+        raise BadCheckpoint(f"a tensor's name has {len(name)} characters; at most {MAX_NAME} are taken")
+    if _words(name) != name:
+        raise BadCheckpoint(f"a tensor's name is no text: “{_words(name)}”")
 
 
 def _look(name: str, tensor: torch.Tensor) -> None:

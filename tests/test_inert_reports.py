@@ -1,0 +1,186 @@
+"""Whatever a student wrote, no report of it acts on the terminal, the file or the CI log that shows it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, HandIn
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from grader.inert import one_line
+from grader.records import (
+    Blame,
+    CheckpointResult,
+    CheckResult,
+    CriterionResult,
+    Diagnosis,
+    Flag,
+    HandMark,
+    Record,
+    SubmissionInfo,
+    Verdict,
+    from_json,
+    to_json,
+)
+from grader.report.terminal import show
+
+FORGED = "100 / 100   sandbox bwrap, 3.0 s"
+HOSTILE = {
+    "clears the screen": "\x1b[2J\x1b[H",
+    "names the window": "\x1b]0;100 points\x07",
+    "links elsewhere": "\x1b]8;;https://example.org\x1b\\here\x1b]8;;\x1b\\",
+    "is a control character of eight bits": f"\x9b2J\x9d0;x\x9c\x85{FORGED}",
+    "goes back on the line": f"\r{FORGED}\b\b\x7f",
+    "begins a line": f"\n{FORGED}",
+    "begins a line as no one expects": f"\v{FORGED}\f{FORGED}\u2028{FORGED}\u2029{FORGED}\x1c{FORGED}",
+    "turns the direction": "\u202e001 / 001\u2066 \u2069\u200f\u061c",
+    "is not seen": "1\u200b0\u20600\ufeff\U000e0031",
+    "paints over the lines above": "Z" + "\u0363" * 60,
+    "is markup": "[bold green]100[/] [link=https://example.org]x[/link] :smile:",
+    "speaks to GitHub": "\n::error file=x,line=1::100\n  ::stop-commands::x",
+    "speaks to an older GitHub": "x ##[add-mask]100",
+    "speaks to Azure and TeamCity": "##vso[task.complete result=Succeeded;] ##teamcity[buildStatus text='100']",
+    "closes the JSON": '", "score": 100}',
+}
+
+
+def record(text: str) -> Record:
+    """One in which everything that comes from a student, or from a marks file, is `text`."""
+    check = CheckResult(
+        id="k.c", title="A check", verdict=Verdict.RAISED, blame=Blame.STUDENT, message=text, evidence={text: text}
+    )
+    criterion = CriterionResult(
+        id="k",
+        title="K",
+        points=0,
+        max_points=1,
+        verdict=Verdict.RAISED,
+        blame=Blame.STUDENT,
+        by_hand=HandMark(points=0, comment=text, computed=0),
+        checks=(check,),
+    )
+    return Record(
+        submission=SubmissionInfo(student_id=text, archive=text, sha256="", files={"w": text}, ignored=(text,)),
+        assignment="a",
+        score=0,
+        max_score=1,
+        criteria=(criterion,),
+        checkpoint=CheckpointResult(settings={text: text}, settings_source=text),
+        flags=(Flag(id="f", message=text, evidence={"line": text}),),
+        diagnoses=(Diagnosis(id="d", message=text, criterion="k"),),
+    )
+
+
+def check_inert(shown: str) -> None:
+    """No line acts, nor looks like the last one of a report."""
+    for line in shown.split("\n"):
+        assert line.isprintable(), line
+        assert not re.match(r"\s*::[A-Za-z]", line), line  # GitHub looks past what a line is indented by
+        assert not re.search(r"##\w*\[", line), line
+        assert not re.search("[\u0300-\u036f]{4}", line), line
+        assert not line.startswith("100 / 100"), line
+
+
+def on_a_terminal(text: str, width: int) -> str:
+    shown = io.StringIO()
+    show(record(text), Console(file=shown, width=width, highlight=False))
+    return shown.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 80])
+@pytest.mark.parametrize("what", HOSTILE)
+def test_on_a_terminal_text_that(what: str, width: int) -> None:
+    check_inert(on_a_terminal(HOSTILE[what], width))
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_in_the_json_record_text_that(what: str) -> None:
+    text = to_json(record(HOSTILE[what])).decode()
+    check_inert(text)
+    assert from_json(text.encode()) == record(HOSTILE[what])  # spelled otherwise, and the same
+
+
+@given(text=st.text(), width=st.integers(20, 120))
+@example(text="\x7f", width=20)
+@settings(deadline=None)
+def test_whatever_the_text_nothing_in_a_report_acts(text: str, width: int) -> None:
+    check_inert(on_a_terminal(text, width))
+    written = to_json(record(text)).decode()
+    check_inert(written)
+    assert from_json(written.encode()) == record(text)
+
+
+@pytest.mark.parametrize("text", ["값 = 1", "x[:, ::2]", "école → naïve", "d['a']: 3", "# note", "각" * 3])
+def test_what_students_write_in_good_faith_is_shown_as_it_is(text: str) -> None:
+    assert one_line(text) == text
+
+
+def hostile_hand_in(folder: Path) -> Path:
+    """Exceptions, prints, names of files, classes and tensors that all reach for the terminal."""
+    everything = "".join(HOSTILE.values())
+    hand_in = HandIn()
+    hand_in.edit(
+        "output = self.norm2(X + self.dropout(self.ffn(X)))",
+        f"raise type('E\\x1b[2J::error::', (Exception,), {{}})({everything!r})",
+    )
+    hand_in.edit("class Mlp(nn.Module):", f"raise ValueError({everything!r})\nclass Mlp(nn.Module):")
+    hand_in.edit("class PatchEmbed(nn.Module):", "class PatchEmbed(nn.Module:  # \x1b[2J \u202e ::error::x ##[group]x")
+    output = {"output_type": "error", "ename": everything, "evalue": everything, "traceback": [everything]}
+    for notebook in hand_in.notebooks.values():
+        notebook["cells"][-1].setdefault("outputs", []).append(output)
+        notebook["cells"][-1]["cell_type"] = "code"
+    buffer = io.BytesIO()
+    torch.save({f"norm{everything}": torch.ones(1)}, buffer)
+    hand_in.files = {f"vit{everything.replace('/', '')[:80]}.pth": buffer.getvalue(), f"{everything}.ipynb": b"{}"}
+    packed = hand_in.pack(folder)
+    name = "\x1b[2J\u202e::error::##[group]\n100 _1102444016.tar.gz"
+    return packed.rename(folder / name)
+
+
+def test_a_hostile_submission_reaches_nothing_from_end_to_end(tmp_path: Path) -> None:
+    archive, out = hostile_hand_in(tmp_path), tmp_path / "record.json"
+    command = [sys.executable, str(ROOT / "grade.py"), str(archive), "--no-accuracy", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    check_inert(done.stdout)
+    check_inert(done.stderr)
+    check_inert(out.read_text(encoding="utf-8"))
+    found = json.loads(out.read_text(encoding="utf-8"))
+    lost = {criterion["id"] for criterion in found["criteria"] if criterion["points"] < criterion["max_points"]}
+    assert {"encoder", "patch_embed", "checkpoint"} <= lost
+    assert not found["needs_person"]
+    for text in ("encoder", "patch_embed"):
+        assert text in {criterion["id"] for criterion in found["criteria"]}
+
+
+def test_nor_where_the_checks_are_run_by_pytest(tmp_path: Path) -> None:
+    checks = [str(ROOT / f"reference/checks/test_{name}.py") for name in ("encoder", "patch_embed")]
+    command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "-p", "no:cacheprovider", *checks]
+    command.append(f"--submission={hostile_hand_in(tmp_path)}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "raised: " in done.stdout
+    for line in done.stdout.split("\n"):
+        assert line.isprintable(), line
+        assert not re.match(r"\s*::", line), line
+        assert not re.search(r"##\w*\[", line), line
+
+
+def test_nor_where_it_cannot_be_graded(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[2J\u202e##[group]\n::error::1102444016.zip"
+    path.write_bytes(b"PK\x05\x06")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "grade.py"), str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    check_inert(done.stderr)
