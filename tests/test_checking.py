@@ -9,6 +9,7 @@ from torch import nn
 from grader import wire
 from grader.assignment import Assignment
 from grader.checking import adopt, assert_close, assert_shape, assert_tensor, fail, influence, randomise
+from grader.checking.roles import trying
 from grader.checking.student import ClassProxy, ObjectProxy, Student
 from grader.errors import Died, Failed, OutOfMemory, Raised, SandboxError, TimedOut, WireError
 from grader.sandbox import Ending
@@ -144,8 +145,11 @@ def test_no_pairing_makes_a_wrong_layer_right(assignment: Assignment) -> None:
     x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
     theirs, ours = proxy(Wrong("a", "b"), assignment), Two("norm1", "norm2")
     randomise(theirs)
-    with pytest.raises(Failed, match="is wrong"):
+    with pytest.raises(Failed, match=r"is wrong.*by [0-9.]+$"):  # all ways were tried
         adopt(theirs, ours, lambda: assert_close(theirs(x), ours(x).detach()))
+    with trying(2), pytest.raises(Failed, match="could not be settled: 2 ways were tried, there are more") as caught:
+        adopt(theirs, ours, lambda: assert_close(theirs(x), ours(x).detach()))
+    assert caught.value.evidence["ways_tried"] == 2
 
 
 def test_a_layer_that_is_not_there_is_counted(assignment: Assignment) -> None:

@@ -79,14 +79,17 @@ def adopt(
     units: class names whose instances are paired as wholes (an attention with an attention); every other module with
     tensors of its own is paired by their shapes. Pairings that follow equal names come first. heads: in how many
     groups the rows of a fused layer may alternate between the layers that it holds.
-    Raises the Failed of the first (most plausible) pairing if none agrees, or a Failed that says which layers are
-    missing if there is no pairing at all.
+    Raises the Failed of the first (most plausible) pairing if none agrees, with a word if more could have been tried;
+    or a Failed that says which layers are missing if there is no pairing at all.
     """
     first: Failed | None = None
+    limit, tried = _TRIES.get(), 0
+    candidates = pairings(theirs, ours, units, heads)
     own = {**dict(ours.named_parameters()), **dict(ours.named_buffers())}
     followed = following.active()
     agreed = followed.agreed if followed else 0
-    for weights in itertools.islice(pairings(theirs, ours, units, heads), _TRIES.get()):
+    for weights in itertools.islice(candidates, limit):
+        tried += 1
         with torch.no_grad():
             for name, tensor in weights.items():
                 own[name].copy_(tensor)
@@ -99,9 +102,12 @@ def adopt(
             if followed and recorded and theirs.weights:
                 followed.agreed = agreed
                 followed.compare(theirs.steps, theirs.weights, recorded)
-    if first is not None:
-        raise first
-    raise Failed("no pairing of the layers fits", {})
+    if first is None:
+        raise Failed("no pairing of the layers fits", {})
+    if tried == limit and next(candidates, None) is not None:
+        words = f"{first.message} (which layer is which could not be settled: {tried} ways were tried, there are more)"
+        raise Failed(words, {**first.evidence, "ways_tried": tried}, first.share)
+    raise first
 
 
 def pairings(theirs: ObjectProxy, ours: nn.Module, units: Sequence[str], heads: int = 1) -> Iterator[Weights]:
