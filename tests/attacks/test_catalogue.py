@@ -10,8 +10,8 @@ import pytest
 from attacks.attack import Work
 from attacks.catalogue import ATTACKS
 from attacks.field import Field
-from attacks.judging import aftermath, deviations, gains, judged
-from attacks.weakened import WEAKENINGS, success
+from attacks.judging import aftermath, deviations, gains, judged, points
+from attacks.weakened import WEAKENINGS, control, success
 from grader.assignment import Assignment
 from grader.records import Blame, Record
 from grader.sandbox.process import WarmProcess
@@ -43,6 +43,17 @@ def test_an_attack_succeeds_against_a_weakened_grader(
     reached = success(attack, target, place, without(attack.work), tmp_path)
     print(f"\n{name} against {attack.weakened}: {'; '.join(reached)}")
     assert reached
+
+
+@pytest.mark.parametrize("weakening", WEAKENINGS)
+def test_a_weakened_grader_is_right_about_those_who_do_not_attack(
+    weakening: str, request: pytest.FixtureRequest, place: Field, target: Assignment, without: Without, tmp_path: Path
+) -> None:
+    if not request.config.getoption("--weakened", default=False):
+        pytest.skip("on demand: pytest tests/attacks --weakened")
+    right, wrong = control(weakening, target, place, tmp_path)
+    assert [points(right), points(wrong)] == [points(without("right")), points(without("wrong"))]
+    assert gains(right) == gains(wrong) == place.signs() == []
 
 
 def test_each_attack_names_a_weakening_or_says_why_there_is_none() -> None:

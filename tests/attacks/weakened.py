@@ -1,7 +1,7 @@
 """Graders with one wall taken away. An attack that can do nothing against these proves nothing against the real one.
 
 Each runs in a process of its own, since some attacks rewrite, hang or end the process that judges them:
-    python -m attacks.weakened RECORD ATTACK ASSIGNMENT FIELD
+    python -m attacks.weakened RECORDS WEAKENING ATTACK ASSIGNMENT FIELD
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from unittest import mock
 
 from attacks.attack import Attack
 from attacks.catalogue import ATTACKS
-from attacks.field import Field
-from attacks.judging import LIMITS, aftermath, gains, judged, limited, profits
+from attacks.field import Field, canary
+from attacks.judging import LIMITS, aftermath, gains, honest, judged, limited, profits
 from grader import wire
 from grader.assignment import Assignment, load_assignment
 from grader.checking import student
@@ -94,6 +95,8 @@ class Inside:
 
 
 class _InsideWorker:
+    waited = 0.0
+
     def __init__(self) -> None:
         self._state = serve.State()
 
@@ -117,6 +120,7 @@ class _Shared:
     """One worker for all, which is never ended."""
 
     tier = "shared"
+    waited = 0.0
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._worker = sandbox.start()
@@ -263,38 +267,47 @@ WEAKENINGS: dict[str, Callable[[Assignment], Any]] = {weakening.__name__: weaken
 
 def success(attack: Attack, assignment: Assignment, place: Field, without: Record, folder: Path) -> list[str]:
     """What the attack reaches against the weakened grader, in words; empty where even there it can do nothing."""
-    written = folder / "records.json"
-    command = [
-        sys.executable,
-        "-m",
-        "attacks.weakened",
-        written,
-        attack.name,
-        assignment.folder,
-        json.dumps(place.told),
-    ]
-    tests = Path(__file__).resolve().parents[1]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tests), str(tests.parent)]))
-    environment["GRADER_SECRET"] = f"CANARY-{'5ec4e7' * 3}"[:23]
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*map(str, command)], env=environment, start_new_session=True, **streams) as process:
-        try:
-            errors = process.communicate(timeout=PATIENCE)[1].decode()
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return ["the grader hung"]
-    if not written.exists() or process.returncode:
-        return [f"the grader itself ended ({process.returncode}): {errors[-300:]}", *place.signs()]
-    first, *later = (from_json(record.encode()) for record in json.loads(written.read_text()))
+    ended, records = _run(attack.weakened, attack.name, assignment, place, folder)
+    if ended:
+        return [ended, *place.signs()]
+    first, *later = records
     return [*profits(attack, first, without), *(gain for record in later for gain in gains(record)), *place.signs()]
 
 
-def main(written: str, name: str, folder: str, told: str) -> None:
-    attack, assignment, place = ATTACKS[name], load_assignment(Path(folder)), json.loads(told)
-    with WEAKENINGS[attack.weakened](assignment) as (weakened, sandbox):
-        records = [judged(attack, weakened, sandbox, Path(written).parent, place)]
-        if attack.then:
-            records.append(aftermath(attack, weakened, sandbox, Path(written).parent, place))
+def control(weakening: str, assignment: Assignment, place: Field, folder: Path) -> list[Record]:
+    """The records of the right and of the wrong submission without an attack, as the weakened grader judges them."""
+    ended, records = _run(weakening, "", assignment, place, folder)
+    assert not ended, ended
+    return records
+
+
+def _run(weakening: str, name: str, assignment: Assignment, place: Field, folder: Path) -> tuple[str, list[Record]]:
+    """How the judging process ended, if it gave no records; else these."""
+    written, tests = folder / "records.json", Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", "attacks.weakened", str(written), weakening, name, str(assignment.folder)]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tests), str(tests.parent)]), GRADER_SECRET=canary())
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    told = json.dumps(place.told)
+    with subprocess.Popen([*command, told], env=environment, start_new_session=True, **streams) as process:  # type: ignore[call-overload]
+        try:
+            errors = process.communicate(timeout=PATIENCE)[1].decode()
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return "the grader hung", []
+    if not written.exists() or process.returncode:
+        return f"the grader itself ended ({process.returncode}): {errors.strip()[-300:]}", []
+    return "", [from_json(record.encode()) for record in json.loads(written.read_text())]
+
+
+def main(written: str, weakening: str, name: str, folder: str, told: str) -> None:
+    assignment, place, archives = load_assignment(Path(folder)), json.loads(told), Path(written).parent
+    with WEAKENINGS[weakening](assignment) as (weak, sandbox):
+        if not name:
+            records = [honest("right", weak, sandbox, archives), honest("wrong", weak, sandbox, archives)]
+        else:
+            records = [judged(ATTACKS[name], weak, sandbox, archives, place)]
+            if ATTACKS[name].then:
+                records.append(aftermath(ATTACKS[name], weak, sandbox, archives, place))
     Path(written).write_text(json.dumps([to_json(record).decode() for record in records]))
 
 
