@@ -26,7 +26,7 @@ from grader.transform import Affine, transform_of
 MAX_CANDIDATES = 16  # constructor calls tried against the weights' shapes
 MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be seen in weights)
 NOISY_IMAGES = 1_000  # shown once more with noise
-NOISE_LEVELS = 2  # grey levels up or down, of 256; the reference answers alike up to 8: benchmarks/noisy_images.py
+NOISE_LEVELS = 2  # grey levels up or down, of 256; the reference answers alike up to 8
 WARM_BATCHES = 3  # after this many, the time for the whole is estimated
 
 

@@ -14,7 +14,7 @@ from grader.records import CriterionResult, Flag, NoiseResult
 from grader.statements import code
 from grader.submission import Opened, hidden_part
 
-RECOGNISED = 0.05  # of the noisy images; an honest model loses a tenth of that: benchmarks/noisy_images.py
+RECOGNISED = 0.05  # of the noisy images; the reference loses one in a thousand
 TOLERATED = 0.5  # percentage points: another machine rounds otherwise, and no honest run differs by more
 _MAX_PLACES = 20  # that one flag lists
 _MAX_LINE = 300  # characters of a printed line that are read

@@ -78,6 +78,8 @@ ATTACKS = [
                 os.close(number)
         tell("200 MB")
         """,
+        weakened="",
+        unproven="tried against no_limits: not seen to succeed there",
     ),
     _spending(
         "disk_filled",

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from attacks.attack import Work
 from attacks.catalogue import ATTACKS
 from attacks.field import Field
 from attacks.judging import aftermath, deviations, gains, judged, points
+from attacks.table import HONEST, page
 from attacks.weakened import WEAKENINGS, control, success
 from grader.assignment import Assignment
 from grader.records import Blame, Record
@@ -61,3 +63,11 @@ def test_each_attack_names_a_weakening_or_says_why_there_is_none() -> None:
         assert bool(attack.weakened) != bool(attack.unproven), attack.name
         assert not attack.weakened or attack.weakened in WEAKENINGS, attack.name
         assert bool(attack.costs) or not attack.verdict, attack.name
+
+
+def test_the_published_table_lists_each_attack_with_its_mark() -> None:
+    assert (ROOT / "docs/attacks.md").read_text(encoding="utf-8") == page()
+
+
+def test_the_table_knows_the_honest_marks(without: Without) -> None:
+    assert {work: without(work).score for work in ("right", "wrong")} == HONEST
