@@ -287,7 +287,7 @@ ATTACKS = [
         every=True,
         costs={"encoder": 5},
         verdict="failed",
-        weakened="trusting_judge",
+        unproven="tried against trusting_judge: its forged tensors stand in the way of its own answer",
     ),
     Attack(
         name="weights_rewritten",

@@ -246,6 +246,7 @@ ATTACKS = [
                 os.waitpid(child, 0)
         tell(len(children) if len(children) > FIELD["most"] else 0)
         """,
+        weakened="no_walls",
     ),
     _spending(
         "zombies",
@@ -260,6 +261,7 @@ ATTACKS = [
             pass
         tell(made if made > FIELD["most"] else 0)
         """,
+        weakened="no_walls",
     ),
     _spending(
         "daemon",

@@ -121,8 +121,8 @@ ATTACKS = [
         name="stand_in_told",
         tries="keeps the code of the stand-in that it is judged upon, and later tells it in an error message",
         code="""
-            code = MultiHeadAttention.scaled_dot_product.__code__
-            torch._codes = getattr(torch, "_codes", set()) | {(code.co_filename, code.co_names)}
+            code = MultiHeadAttention.forward.__code__
+            torch._codes = getattr(torch, "_codes", set()) | {(code.co_firstlineno, code.co_names, code.co_code)}
             if len(torch._codes) > 1:
                 tell(torch._codes)
         """,
