@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from grader import wire
@@ -17,7 +18,7 @@ from grader.assignment import Assignment, CheckpointSpec
 from grader.checking.student import ObjectProxy, Student, expect
 from grader.errors import AssignmentError, Failed, Fault, Missing, TimedOut
 from grader.notebook import Notebook
-from grader.records import CheckpointResult
+from grader.records import CheckpointResult, NoiseResult
 from grader.settings import Candidate, candidates
 from grader.transform import NAME as TRANSFORM_NAME
 from grader.transform import Affine, transform_of
@@ -25,6 +26,8 @@ from grader.transform import Affine, transform_of
 MAX_CANDIDATES = 16  # constructor calls tried against the weights' shapes
 MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be seen in weights)
 MENDING = "save the trained weights again, with torch.save(model.state_dict(), …)"
+NOISY_IMAGES = 1_000  # shown once more with noise
+NOISE_LEVELS = 2  # grey levels up or down, of 256; the reference answers alike up to 8
 WARM_BATCHES = 3  # after this many, the time for the whole is estimated
 
 
@@ -48,6 +51,7 @@ class TrainedModel:
         self._fitting: list[Candidate] = []
         self._search: Iterator[Candidate] | None = None
         self._fault: Fault | None = None
+        self._right: dict[int, torch.Tensor] = {}  # by the number of the candidate: which images it answers right
         self.notes: tuple[str, ...] = ()
         self.result = CheckpointResult()
 
@@ -165,30 +169,61 @@ class TrainedModel:
         self.load()
         if self.result.accuracy is None:
             assert self._search is not None
-            best = self._evaluate(self._fitting[0])
-            while (best.accuracy or 0.0) < self.spec.bar and len(self._fitting) < MAX_EVALUATED:
+            results = [self._evaluate(self._fitting[0])]
+            while (results[-1].accuracy or 0.0) < self.spec.bar and len(self._fitting) < MAX_EVALUATED:
                 other = next(self._search, None)
                 if other is None:
                     break
                 self._fitting.append(other)
-                best = max(best, self._evaluate(other), key=lambda result: result.accuracy or 0.0)
-            self.result = best
+                results.append(self._evaluate(other))
+            number = max(range(len(results)), key=lambda n: results[n].accuracy or 0.0)
+            noise = self._with_noise(self._fitting[number], self._right[number])
+            self.result = msgspec.structs.replace(results[number], noise=noise)
         return self.result
 
-    def _evaluate(self, candidate: Candidate) -> CheckpointResult:
-        images, labels = held_out(self._assignment.folder, self.spec.images, self.spec.labels)
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self._assignment.config.seed))
+    def _with_noise(self, candidate: Candidate, right: torch.Tensor) -> NoiseResult:
+        """Show some of the images once more, hardly changed. right: which are answered right as they are, (N,) bool."""
+        images, labels = self._held_out()
+        generator = torch.Generator().manual_seed(self._assignment.config.seed)
+        chosen = torch.randperm(len(images), generator=generator)[:NOISY_IMAGES]
+        noise = torch.randint(-NOISE_LEVELS, NOISE_LEVELS + 1, images[chosen].shape, generator=generator)
+        noisy = (images[chosen] + noise).clamp(0, 255).to(torch.uint8)
+        exact, correct, fault = int(right[chosen].sum()), 0, ""
+        try:
+            for logits, batch in self._answers(candidate, noisy, torch.arange(len(noisy))):
+                correct += int(_right(logits, labels[chosen[batch]]).sum())
+        except Fault as raised:  # no mark hangs on it
+            fault = raised.message
+            self._student.forgive(self.spec.class_name)
+        return NoiseResult(total=len(noisy), exact=exact, noisy=correct, fault=fault)
+
+    def _held_out(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return held_out(self._assignment.folder, self.spec.images, self.spec.labels)
+
+    def _answers(
+        self, candidate: Candidate, images: torch.Tensor, order: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The logits (B, classes) for batches of the images, and these images' places; NaN answers are no answers."""
         model = self._build(candidate)
         limit = self._assignment.config.limits.accuracy_seconds
-        started, spent, correct = time.monotonic(), self._student.spent, 0
-        for number, (inputs, batch) in enumerate(self._batches(images, order)):
+        for inputs, batch in self._batches(images, order):
             logits = model.call("forward", inputs, threads=self._threads, seconds=limit)
             self._plausible(logits, len(batch))
-            correct += int((logits.argmax(dim=1) == labels[batch]).logical_and(~logits.isnan().any(dim=1)).sum())
+            yield logits, batch
+        model.forget()
+
+    def _evaluate(self, candidate: Candidate) -> CheckpointResult:
+        images, labels = self._held_out()
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self._assignment.config.seed))
+        started, spent = time.monotonic(), self._student.spent
+        right = torch.zeros(len(images), dtype=torch.bool)
+        for number, (logits, batch) in enumerate(self._answers(candidate, images, order)):
+            right[batch] = _right(logits, labels[batch])
             done = min((number + 1) * self.spec.batch, len(images))
             self._progress("held-out images", done, len(images))
             self._in_time(self._student.spent - spent, number + 1, done, len(images))
-        model.forget()
+        self._right[len(self._right)] = right
+        correct = int(right.sum())
         return CheckpointResult(
             accuracy=correct / len(images),
             correct=correct,
@@ -230,6 +265,11 @@ class TrainedModel:
                 f"{estimate:.0f} s, allowed are {limit:.0f}",
                 {"seconds": round(seconds, 1), "estimate": round(estimate), "limit": limit},
             )
+
+
+def _right(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Which rows of (B, classes) are largest at their label, (B,) bool; NaN is no answer."""
+    return (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
 
 
 def held_out(folder: Path, images: str, labels: str) -> tuple[torch.Tensor, torch.Tensor]:

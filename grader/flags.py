@@ -10,10 +10,11 @@ from typing import Any
 
 from grader.given import Addition, Change, Comparison, compare
 from grader.notebook import Cell, Notebook
-from grader.records import CriterionResult, Flag
+from grader.records import CriterionResult, Flag, NoiseResult
 from grader.statements import code
 from grader.submission import Opened, hidden_part
 
+RECOGNISED = 0.05  # of the noisy images; the reference loses one in a thousand
 TOLERATED = 0.5  # percentage points: another machine rounds otherwise, and no honest run differs by more
 _MAX_PLACES = 20  # that one flag lists
 _MAX_LINE = 300  # characters of a printed line that are read
@@ -41,6 +42,7 @@ def flags_of(opened: Opened, criteria: Sequence[CriterionResult]) -> tuple[Flag,
             found.extend(notebook_flags(role, notebook, stubs.get(role), graded, settings))
     if opened.trained is not None:
         found.extend(Flag(id="weights", message=note) for note in opened.trained.notes)
+        found.extend(noise_flags(opened.trained.result.noise))
         assert config.checkpoint is not None  # it is what the weights are read by
         role = config.checkpoint.notebook
         trained, accuracy = opened.notebooks.get(role), opened.trained.result.accuracy
@@ -63,6 +65,19 @@ def notebook_flags(
     yield from _saved(role, notebook, _functions(stub))
     if stub is not None:
         yield from _given(role, notebook.name, compare(notebook, stub, graded, settings))
+
+
+def noise_flags(noise: NoiseResult | None) -> Iterator[Flag]:
+    """`recognises_images`, if answers that are right depend on single grey levels of the held-out images."""
+    if noise is None or (not noise.fault and noise.exact - noise.noisy <= RECOGNISED * noise.total):
+        return
+    found = f"gave no answer ({noise.fault})" if noise.fault else f"answers {noise.noisy} of them right"
+    yield Flag(
+        id="recognises_images",
+        message=f"the model answers {noise.exact} of {noise.total} test images right, and with two grey levels "
+        f"of noise {found}; ask whether it knows the test images by heart",
+        evidence={"total": noise.total, "exact": noise.exact, "noisy": noise.noisy},
+    )
 
 
 def accuracy_flags(role: str, notebook: Notebook, stub: Notebook | None, measured: float) -> Iterator[Flag]:

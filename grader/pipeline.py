@@ -26,7 +26,8 @@ from grader.submission import Opened, Progress, opened, silent
 # What judging needs of pytest, and nothing that happens to be installed beside it.
 PYTEST_ARGUMENTS = (
     "-p", "grader.pytest_plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-p", "no:terminal",
-    "-p", "no:faulthandler", "--import-mode=importlib",
+    "-p", "no:faulthandler", "-p", "no:logging", "-p", "no:unraisableexception", "-p", "no:threadexception",
+    "--import-mode=importlib",
 )  # fmt: skip
 
 

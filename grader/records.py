@@ -79,8 +79,23 @@ class CriterionResult(Frozen, frozen=True):
     checks: tuple[CheckResult, ...] = ()
 
 
+class NoiseResult(Frozen, frozen=True):
+    """Of `total` held-out images, how many are right as they are (`exact`), and with a little noise (`noisy`).
+
+    fault: why there is no answer to the noisy ones.
+    """
+
+    total: int
+    exact: int
+    noisy: int
+    fault: str = ""
+
+
 class CheckpointResult(Frozen, frozen=True):
-    """What the weights were found to be. `settings` are the constructor's arguments that fitted."""
+    """What the weights were found to be. `settings` are the constructor's arguments that fitted.
+
+    noise is evidence for a person, and never moves a mark: a model that knows test images by heart knows no others.
+    """
 
     accuracy: float | None = None
     correct: int | None = None
@@ -88,6 +103,7 @@ class CheckpointResult(Frozen, frozen=True):
     settings: dict[str, Any] = {}
     settings_source: str = ""
     seconds: float = 0.0
+    noise: NoiseResult | None = None
 
 
 class Flag(Frozen, frozen=True):

@@ -98,6 +98,10 @@ def test_a_share_of_a_failed_check_can_be_earned() -> None:
 # ---- probes ---------------------------------------------------------------------------------------------------------
 
 
+def test_influence_upon_an_output_without_positions_is_none_at_all() -> None:
+    assert influence(lambda t: t[:, :0], torch.randn(2, 4, 3)).shape == (4, 0)
+
+
 def test_influence_shows_which_input_moves_which_output() -> None:
     x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(influence(lambda t: t.cumsum(dim=1), x), torch.ones(4, 4, dtype=torch.bool).triu())

@@ -29,5 +29,5 @@ def influence(
         target.copy_(target + 3.0 * torch.randn(target.shape, generator=generator))
         after = assert_shape(function(changed), tuple(before.shape))
         moved = differs(before, after)
-        rows.append(moved.movedim(out_dim, 0).reshape(before.shape[out_dim], -1).any(dim=1))
+        rows.append(moved.movedim(out_dim, 0).flatten(1).any(dim=1))  # of no positions, where the output has none
     return torch.stack(rows)

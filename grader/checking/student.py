@@ -50,6 +50,7 @@ class Student:
         self._loaded: dict[str, tuple[wire.Failure, ...]] = {}
         self._strikes: dict[str, list[Fault]] = {}
         self.standins: frozenset[str] = frozenset()
+        self._shown: frozenset[str] = frozenset()  # the stand-ins that the worker has seen
 
     # ---- what checks use ----------------------------------------------------------------------------------------
 
@@ -156,11 +157,19 @@ class Student:
         return spec.file if spec else ""
 
     def _live(self) -> Worker:
+        if self._shown - self.standins:
+            self._retire()
         if self._worker is None:
             self._worker = self._sandbox.start()
             self._generation += 1
             self._loaded.clear()
+            self._shown = frozenset()
         return self._worker
+
+    def _retire(self) -> None:
+        """End a worker that has seen a stand-in: that is a solution, and an error message would tell it."""
+        if self._worker is not None:
+            self._drop()
 
     def _drop(self) -> Ending:
         worker, self._worker = self._worker, None
@@ -221,6 +230,7 @@ class Student:
         """Execute the program of a class in the worker, once; returns the program's name there."""
         key = self._key(name)
         self._live()
+        self._shown |= self.standins
         if key not in self._loaded:
             self._loaded[key] = self.load_program(key, self._program(name), name)
         for failure in self._loaded[key]:
@@ -292,9 +302,12 @@ class ObjectProxy:
         return self._made.handle
 
     def __call__(self, *args: Any, training: bool = False, seed: int | None = None, **kwargs: Any) -> torch.Tensor:
-        """Run forward. Raises Failed unless it returns a tensor."""
+        """Run forward. Raises Failed unless it returns a tensor of floating-point numbers."""
         value = self.call("forward", *args, training=training, seed=seed, **kwargs)
-        return assert_tensor(value, f"the output of {self._class}")
+        output = assert_tensor(value, f"the output of {self._class}")
+        if not output.is_floating_point():  # checks subtract answers, which truth values refuse
+            raise Failed(f"the output of {self._class} holds {output.dtype}, expected are floating-point numbers", {})
+        return output
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -65,13 +65,20 @@ def test_order(student):
                 fail(f"patch {patch} does not move token {patch}", patch=patch, tokens=row.nonzero().flatten().tolist())
 
 
+def tokens_of(embed, x, size):
+    """The tokens of some images, in the shape that they must have: what follows computes with them."""
+    image, patch, _, width = size
+    return assert_shape(embed(x), (len(x), (image // patch) ** 2, width))
+
+
 def responses(embed, size):
     """What each pixel of the first patch adds to the first token: (channels * patch * patch, embed_dim)."""
     image, patch, channels, _ = size
     pixels = torch.zeros(channels, patch, patch, channels, image, image)
     for channel, row, column in itertools.product(range(channels), range(patch), range(patch)):
         pixels[channel, row, column, channel, row, column] = 5.0
-    return embed(pixels.flatten(0, 2))[:, 0] - embed(torch.zeros(1, channels, image, image))[:, 0]
+    origin = tokens_of(embed, torch.zeros(1, channels, image, image), size)
+    return tokens_of(embed, pixels.flatten(0, 2), size)[:, 0] - origin[:, 0]
 
 
 def deaf_pixels(moved):
@@ -89,8 +96,9 @@ def is_linear(embed, size):
     """Fail unless a mixture of two images is embedded as the mixture of their embeddings."""
     image, _, channels, _ = size
     a, b = picture(size, seed=1), picture(size, seed=2)
-    origin = embed(torch.zeros(2, channels, image, image))
-    mixed = 2.0 * (embed(a) - origin) - 3.0 * (embed(b) - origin) + origin
+    origin = tokens_of(embed, torch.zeros(2, channels, image, image), size)
+    moved = [tokens_of(embed, x, size) - origin for x in (a, b)]
+    mixed = 2.0 * moved[0] - 3.0 * moved[1] + origin
     assert_close(embed(2.0 * a - 3.0 * b), mixed, "the embedding of a mixture of two images", atol=1e-4)
 
 
@@ -101,7 +109,7 @@ def test_projection(student):
         embed = build(student, size)
         is_linear(embed, size)
         tile = torch.randn(1, channels, patch, patch, generator=torch.Generator().manual_seed(3))
-        tokens = embed(tile.repeat(1, 1, image // patch, image // patch))
+        tokens = tokens_of(embed, tile.repeat(1, 1, image // patch, image // patch), size)
         assert_close(tokens, tokens[:, :1].expand_as(tokens), "the tokens of equal patches", atol=1e-4)
         moved = responses(embed, size)
         place = f"of a patch of {channels} x {patch} x {patch}, counted from 0"

@@ -1,0 +1,134 @@
+"""Reading what is hidden: the reference, the labels, other submissions, processes, the environment, a home folder."""
+
+from attacks.attack import Attack
+
+
+def _reading(name: str, tries: str, *paths: str, weakened: str = "no_walls", unproven: str = "") -> Attack:
+    """An attack that tells the beginning of the first of these files or folders that it can read."""
+    code = f"""
+        for path in ({", ".join(paths)},):
+            try:
+                tell(os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(80))
+            except OSError:
+                pass
+    """
+    return Attack(name=name, tries=tries, code=code, weakened=weakened, unproven=unproven)
+
+
+ATTACKS = [
+    _reading("read_reference", "reads assignment.toml and lists the hidden folder", 'FIELD["reference"]'),
+    _reading("read_checks", "reads a check", 'FIELD["reference"] + "/checks/test_encoder.py"'),
+    _reading(
+        "read_solution",
+        "reads the solved notebook",
+        'FIELD["reference"] + "/notebooks/solved/Assignment2-1_Transformer_from_scratch.ipynb"',
+    ),
+    _reading("read_mutants", "reads the bank of mistakes", 'FIELD["reference"] + "/mutants/attention.toml"'),
+    _reading(
+        "read_labels",
+        "reads the labels of the held-out images, from the reference or from the distribution's data sets",
+        'FIELD["reference"] + "/data/fashion-mnist/t10k-labels-idx1-ubyte.gz"',
+        '"/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz"',
+        '"/usr/share/datasets"',
+    ),
+    _reading(
+        "read_repository", "lists the grader's repository", 'FIELD["repository"]', 'FIELD["repository"] + "/.git"'
+    ),
+    _reading("read_other_submission", "reads what another student handed in", 'FIELD["other"]'),
+    _reading("read_home", "reads a file of the home folder", 'FIELD["home"]', '"/root/.bashrc"', '"/root/.ssh"'),
+    _reading("read_passwords", "reads the machine's users", '"/etc/passwd"', '"/etc/shadow"'),
+    _reading("read_logs", "reads the machine's logs and spools", '"/var/log"', '"/var"', '"/srv"', '"/opt"'),
+    _reading("read_proc", "lists the processes of the machine", '"/proc/1/cmdline"', '"/proc"'),
+    _reading(
+        "read_neighbours_environment",
+        "reads the environment of a process next door",
+        "f\"/proc/{FIELD['neighbour']}/environ\"",
+    ),
+    _reading(
+        "read_root_of_another",
+        "goes through the root of process 1",
+        '"/proc/1/root/etc"',
+        '"/proc/1/cwd"',
+        weakened="",
+        unproven="tried against no_walls: the root of process 1 may be closed to the tests themselves",
+    ),
+    _reading("read_sys", "reads what /sys tells of the machine", '"/sys/class/dmi/id"', '"/sys/kernel"', '"/sys"'),
+    _reading(
+        "read_devices",
+        "opens memory and disks as devices",
+        '"/dev/mem"',
+        '"/dev/kmsg"',
+        '"/dev/vda"',
+        '"/dev/sda"',
+        unproven="a container has no such device either",
+        weakened="",
+    ),
+    Attack(
+        name="read_environment",
+        tries="looks for secrets in the environment",
+        code="tell([value for value in os.environ.values() if re.search('CANARY-[0-9a-f]{16}', value)])",
+        weakened="no_walls",
+    ),
+    Attack(
+        name="search_everything",
+        tries="walks through all folders but the system's for a canary in any file",
+        code="""
+            until = time.monotonic() + 3
+            for top in ("/tmp", "/run", "/root", "/home", "/mnt", "/srv", "/var", "/work", FIELD["reference"]):
+                for folder, _, files in os.walk(top):
+                    for name in files:
+                        path = os.path.join(folder, name)
+                        if time.monotonic() > until or os.path.islink(path) or not os.path.isfile(path):
+                            continue
+                        try:
+                            found = re.search(b"CANARY-[0-9a-f]{16}", open(path, "rb").read(1 << 16))
+                        except OSError:
+                            continue
+                        tell(found and (path, found[0]))
+                tell(re.search("CANARY-[0-9a-f]{16}", top) and os.path.exists(top) and top)
+        """,
+        weakened="no_walls",
+    ),
+    Attack(
+        name="read_by_link",
+        tries="reads through a symbolic link and a hard link of its own making",
+        code="""
+            for make in (os.symlink, os.link):
+                try:
+                    make(FIELD["other"], f"/tmp/{FIELD['child']}")
+                    tell(open(f"/tmp/{FIELD['child']}").read())
+                except OSError:
+                    pass
+                finally:
+                    if os.path.lexists(f"/tmp/{FIELD['child']}"):
+                        os.unlink(f"/tmp/{FIELD['child']}")
+        """,
+        weakened="no_walls",
+    ),
+    Attack(
+        name="read_by_inode",
+        tries="opens files by their inode with open_by_handle_at, past every path that is hidden",
+        code="""
+            libc = ctypes.CDLL(None, use_errno=True)
+            handle = (ctypes.c_char * 136)()
+            struct.pack_into("Ii", handle, 0, 8, 1)
+            struct.pack_into("II", handle, 8, 2, 0)  # inode 2: the root of a file system
+            place = os.open("/usr", os.O_RDONLY)
+            if libc.open_by_handle_at(place, handle, os.O_RDONLY) >= 0 or ctypes.get_errno() not in (
+                errno.EPERM, errno.ENOSYS, errno.EACCES
+            ):
+                tell(f"not refused: errno {ctypes.get_errno()}")
+        """,
+        weakened="no_walls",
+    ),
+    Attack(
+        name="read_tracebacks",
+        tries="asks linecache for the source of the checks by the names that tracebacks would give them",
+        code="""
+            import linecache
+            names = [f"{FIELD['reference']}/checks/test_{name}.py" for name in ("encoder", "attention")]
+            tell([line for name in names for line in linecache.getlines(name)[:3]])
+        """,
+        weakened="no_walls",
+    ),
+]
