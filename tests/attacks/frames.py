@@ -101,7 +101,7 @@ from grader import wire
 from grader.worker import serve
 serve.HANDLERS[wire.Call] = lambda *_: wire.Checkpoint(tensors=())
 """,
-        costs=6,
+        costs=3,
         weakened="any_reply_will_do",
     ),
     _forging(
@@ -224,7 +224,7 @@ from grader.worker import serve
 call = serve.HANDLERS[wire.Call]
 serve.HANDLERS[wire.Call] = lambda state, request: wire.Value(value=torch.zeros(1))
 """,
-        costs=6,
+        costs=3,
         verdict="failed",
         unproven="it harms itself alone: whatever a worker says is weighed as its own submission's answer",
     ),

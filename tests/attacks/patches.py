@@ -80,7 +80,7 @@ ATTACKS = [
             sys.setrecursionlimit(5000)
         """,
         work="wrong",
-        costs={"encoder": 3},
+        costs={"encoder": 1},
         verdict="raised",
         unproven="None has no shape: it makes a judge crash before it earns anything",
     ),
