@@ -32,7 +32,11 @@ ATTACKS = [
         '"/usr/share/datasets"',
     ),
     _reading(
-        "read_repository", "lists the grader's repository", 'FIELD["repository"]', 'FIELD["repository"] + "/.git"'
+        "read_repository",  # a virtual environment in it is on the way to Python, and shows that there is a folder
+        "reads the grader's repository",
+        'FIELD["repository"] + "/grade.py"',
+        'FIELD["repository"] + "/.git"',
+        'FIELD["repository"] + "/tests"',
     ),
     _reading("read_other_submission", "reads what another student handed in", 'FIELD["other"]'),
     _reading("read_home", "reads a file of the home folder", 'FIELD["home"]', '"/root/.bashrc"', '"/root/.ssh"'),
