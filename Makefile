@@ -29,7 +29,7 @@ demo: $(READY)
 	$(BIN)/python grade.py $(DEMO)/$(ID).tar.gz --json $(DEMO)/report.json
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -43,6 +43,7 @@ class Student:
         self.assignment = assignment
         self.notebooks = notebooks
         self._untouched = untouched
+        self._is_empty: dict[str, bool] = {}
         self._worker: Worker | None = None
         self._generation = 0
         self.spent = 0.0  # seconds in which a worker was asked something, and had a core to run on
@@ -85,7 +86,10 @@ class Student:
                 )
         if name in program.missing:
             raise Missing(f"{title} defines no {name}")
-        if self._untouched.get(name) is not None and definition_fingerprint(notebook, name) == self._untouched[name]:
+        if name not in self._is_empty:
+            handed_out = self._untouched.get(name)
+            self._is_empty[name] = handed_out is not None and definition_fingerprint(notebook, name) == handed_out
+        if self._is_empty[name]:
             raise Missing(f"{name} is as it was handed out: its zone is still empty")
 
     def use_standins(self, names: Iterable[str]) -> None:
