@@ -201,10 +201,14 @@ def test_nor_is_one_in_a_folder_or_a_zip(quick: Quick, tmp_path: Path) -> None:
         assert set(lost(quick(path))) == {"checkpoint"}
 
 
-def test_members_that_share_their_bytes_are_read_once(quick: Quick, tmp_path: Path) -> None:
+def test_members_that_share_their_bytes_are_read_once_or_refused(quick: Quick, tmp_path: Path) -> None:
     path = tmp_path / "1102444016.zip"
     path.write_bytes(overlapping("vit.pth"))
-    record = quick(path)
+    try:
+        record = quick(path)
+    except IntakeError as error:  # Debian's Python refuses them itself
+        assert "it is damaged or cut off (Overlapped entries" in str(error)  # noqa: PT017 - one of two right ends
+        return
     assert record.score == 0
     assert any("more than once in the archive, the last one counts: vit.pth" in f.message for f in record.flags)
 

@@ -77,6 +77,15 @@ class Field:
             if name not in self._known:
                 (self.folder / name).unlink()
         self._victim.write_text(UNTOUCHED)
+        if self._bystander.poll() is not None:
+            self._bystander.communicate()
+            self._put_bystander()
+
+    def _put_bystander(self) -> None:
+        self._bystander = subprocess.Popen(
+            [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, env={"SECRET": canary()}
+        )
+        self.told["neighbour"] = self._bystander.pid
 
     def _left(self) -> list[int]:
         """Processes that an attack has started, known by the name that they gave themselves."""
@@ -91,10 +100,7 @@ class Field:
         self._victim = Path(self.told["results"])
         self._known = set(os.listdir(self.folder)) | {self._victim.name}
         self._victim.write_text(UNTOUCHED)
-        self._bystander = subprocess.Popen(
-            [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, env={"SECRET": canary()}
-        )
-        self.told["neighbour"] = self._bystander.pid
+        self._put_bystander()
         self.told["child"] = f"left-{self.told['tcp']}"
 
     def close(self) -> None:
