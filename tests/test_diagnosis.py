@@ -37,7 +37,7 @@ def test_a_mistake_without_a_name_is_told_where_it_begins(hand_in: HandIn, grade
     assert list(lost(record)) == ["encoder"]
     [diagnosis] = told(record, "encoder")
     assert diagnosis.id == "encoder.departure"
-    assert "what goes into self.self_attn.W_k (cell " in diagnosis.message
+    assert "what goes into self.self_attn (cell " in diagnosis.message
     assert ": attended = self.self_attn(X, 2 * X, X, mask)) is something else" in diagnosis.message
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from grader import bank
@@ -135,6 +136,15 @@ def _compares(check: Agrees) -> bool:
     return list(inspect.signature(check).parameters) == ["student", "oracle"]
 
 
+def _outermost(departure: Departure | None) -> Departure | None:
+    """The place without what lies inside a layer: there the names may be a stand-in's."""
+    if departure is None or departure.at is None:
+        return departure
+    names = departure.at.path.split(".")
+    depth = 1 + next((i for i, name in enumerate(names[1:]) if not name.isdigit()), len(names) - 1)
+    return replace(departure, at=replace(departure.at, path=".".join(names[:depth])))
+
+
 def _progress(
     student: Student, oracle: Oracle, check: Agrees, standins: tuple[str, ...]
 ) -> tuple[Progress, Departure | None]:
@@ -143,7 +153,7 @@ def _progress(
     with following(max(rtol, LOOSE), max(atol, LOOSE)) as found:
         if same(student, oracle, check, standins):
             return PASSED, None
-    return found.progress, found.departure
+    return found.progress, _outermost(found.departure) if standins else found.departure
 
 
 def _partly(
