@@ -243,6 +243,8 @@ return [write(own + "/x"), write("x"), own]
         tried += [f"{warm._limits.scratch}/code/grader/wire.py"]
     refused = run(worker, body.replace('write(own + "/x"), write("x"), own', f"write(p) for p in {tried!r}"))
     other.kill()
+    if warm.tier == "bwrap" and ROOT.is_relative_to("/tmp"):  # the way to Python leads through the worker's own /tmp
+        refused[tried.index(f"{ROOT}/x")] = "written" if (ROOT / "x").exists() else "refused"
     assert refused == ["refused"] * len(tried)
 
 
