@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
@@ -195,10 +196,15 @@ def _weights(
 
 def _settings(bench: _Bench, variant: bank.Variant) -> dict[str, float]:
     """Those that the variant states, or the reference's. Raises AssignmentError where the reference has none."""
-    spec = bench.assignment.config.checkpoint
-    if spec is None or variant.settings:
-        return variant.settings
-    solved = bank.as_read(spec.notebook, bank.solutions(bench.assignment)[spec.notebook])
+    return variant.settings or _settings_of_reference(bench.assignment)
+
+
+@lru_cache(maxsize=4)
+def _settings_of_reference(assignment: Assignment) -> dict[str, float]:
+    spec = assignment.config.checkpoint
+    if spec is None:
+        return {}
+    solved = bank.as_read(spec.notebook, bank.solutions(assignment)[spec.notebook])
     found = candidates(solved, spec.settings, spec.class_name)
     settings = next((c.values for c in found if set(spec.settings) <= set(c.values)), None)
     if settings is None:

@@ -5,6 +5,8 @@ oracle.py    the trusted answer: the reference's own classes, in this process
 compare.py   equality, decided by our torch on our tensors, with evidence
 probes.py    properties: what moves what, and what must not
 roles.py     which of the student's layers plays which part, found by trying
+following.py how far a computation goes along with the reference's, and where it departs
+diagnosis.py which known mistake it is
 """
 
 from grader.checking.compare import assert_close, assert_shape, assert_tensor, differs, fail, tolerance

@@ -49,11 +49,14 @@ def suspects(assignment: Assignment) -> dict[str, tuple[Suspect, ...]]:
     return {criterion: tuple(pairs) for criterion, pairs in found.items()}
 
 
+_solutions = lru_cache(maxsize=4)(bank.solutions)  # read once; a patch is applied to a copy
+
+
 @lru_cache(maxsize=512)
 def _patched(assignment: Assignment, *mutants: Mutant) -> Oracle:
     """The reference with these mistakes. Raises AssignmentError where the patches do not fit, one after the other."""
     role = mutants[0].file
-    notebook = bank.solutions(assignment)[role]
+    notebook = _solutions(assignment)[role]
     for mutant in mutants:
         notebook = bank.mutated(notebook, mutant)
     name = assignment.config.files[role].master
