@@ -15,8 +15,9 @@ import pytest
 from conftest import ROOT, HandIn
 from rich.console import Console
 
-from grader.cli import main, write_whole
+from grader.cli import main
 from grader.errors import UsageError
+from grader.files import write_whole
 from grader.records import (
     Blame,
     CheckpointResult,
