@@ -76,6 +76,7 @@ class Member:
     odd: str  # "" for a regular file, else what it is
     climbs: bool  # whether the path is absolute or has ".."
     read: Callable[[], bytes]
+    modified: float = 0.0  # seconds since 1970; 0 where that is not told
 
     @property
     def name(self) -> str:
@@ -129,6 +130,12 @@ def members(path: Path, limits: IntakeLimits) -> Iterator[Member]:
         for member in _listing(path, limits):
             if member.odd != _FOLDER and member.parts:
                 yield member
+
+
+def looks_packed(path: Path) -> bool:
+    """Whether a file is an archive of some kind, by its first bytes. Raises IntakeError if it cannot be read."""
+    with _blamed(path), path.open("rb") as file:
+        return bool(_kind(file.read(tarfile.BLOCKSIZE)))
 
 
 def contents(path: Path, limits: IntakeLimits, places: Collection[int]) -> dict[int, bytes]:
@@ -323,7 +330,7 @@ def _tar_members(stream: _Counted) -> Iterator[Member]:
             if info.isdir():
                 yield _folder(info.name)
             else:
-                yield _member(info.name, info.size, _tar_oddity(info), partial(_tar_bytes, tar, info))
+                yield _member(info.name, info.size, _tar_oddity(info), partial(_tar_bytes, tar, info), info.mtime)
         while tail := tar.fileobj.read(_CHUNK):  # to the end, where gzip's checksum stands
             if any(tail):
                 raise tarfile.ReadError("a broken header in the middle")
@@ -352,7 +359,16 @@ def _zip_members(file: _Watched, meter: _Meter) -> Iterator[Member]:
                 yield _folder(name)
             else:
                 odd = _oddity(info.external_attr >> 16)
-                yield _member(name, info.file_size, odd, partial(_zip_bytes, archive, info, meter))
+                read = partial(_zip_bytes, archive, info, meter)
+                yield _member(name, info.file_size, odd, read, _zip_time(info))
+
+
+def _zip_time(info: zipfile.ZipInfo) -> float:
+    """When a member was changed, by the clock of the place where it was packed."""
+    try:
+        return time.mktime((*info.date_time, 0, 0, -1))
+    except (ValueError, OverflowError):  # the 31st of month 15
+        return 0.0
 
 
 def _zip_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, meter: _Meter) -> bytes:
@@ -375,7 +391,7 @@ def _folder_members(path: Path, meter: _Meter) -> Iterator[Member]:
             facts = entry.stat(follow_symlinks=False)
             if not stat.S_ISDIR(facts.st_mode):
                 read = partial(_file_bytes, Path(entry.path), facts.st_size, meter)
-                yield _member("/".join(parts), facts.st_size, _oddity(facts.st_mode), read)
+                yield _member("/".join(parts), facts.st_size, _oddity(facts.st_mode), read, facts.st_mtime)
             elif not _is_junk((*parts, "")):
                 folders.append(parts)
                 yield _folder("/".join(parts))
@@ -406,11 +422,11 @@ def _folder(name: str) -> Member:
     return _member(name, 0, _FOLDER, bytes)
 
 
-def _member(name: str, size: int, odd: str, read: Callable[[], bytes]) -> Member:
+def _member(name: str, size: int, odd: str, read: Callable[[], bytes], modified: float = 0.0) -> Member:
     pieces = [piece for piece in name.replace("\\", "/").split("/") if piece not in ("", ".")]
     parts = tuple(printable(piece) for piece in pieces if piece != "..")
     climbs = name.startswith("/") or ".." in pieces or bool(pieces and _DRIVE.fullmatch(pieces[0]))
-    return Member(parts=parts, size=size, odd=odd, climbs=climbs, read=read)
+    return Member(parts=parts, size=size, odd=odd, climbs=climbs, read=read, modified=modified)
 
 
 def _decoded(name: bytes) -> str:

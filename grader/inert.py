@@ -16,6 +16,7 @@ _MOST_MARKS = 3  # on one letter; twenty of them paint over the lines above
 # `::error::…` at the start of a line, indented or not, and `##[…]`, `##vso[…]` anywhere: GitHub, Azure, TeamCity.
 _COMMAND_ANYWHERE = re.compile(r"#(?=#\w*\[)")
 _COMMAND = re.compile(rf":(?=:[A-Za-z])|{_COMMAND_ANYWHERE.pattern}")
+_FORMULAS = tuple("=+-@|%＝＋－＠")  # Excel, LibreOffice and Sheets, their full-width forms included
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e\n]+")
 
 
@@ -25,6 +26,12 @@ def one_line(text: str, most: int | None = None) -> str:
         text = f"{text[: most - 1]}…"
     line = " ⏎ ".join(text.replace("\t", "    ").splitlines())
     return _COMMAND.sub(r"\g<0> ", _tamed(line, lambda _: _REPLACEMENT))
+
+
+def cell(text: str) -> str:
+    """The text as a cell of a sheet: one line, and no formula in any spreadsheet that opens it."""
+    line = one_line(text)
+    return f"'{line}" if line.lstrip()[:1] in _FORMULAS else line
 
 
 def json_text(text: str) -> str:

@@ -25,7 +25,7 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 NOTEBOOK_SUFFIX = ".ipynb"
 _MAX_NAMED = 50  # members that a record names as ignored; a swept-up data folder may have thousands
 _MAX_IN_A_SENTENCE = 5
-_ONE_AT_A_TIME = "this folder holds several submissions; grade one at a time"
+_ONE_AT_A_TIME = "this folder holds several submissions; to grade them all, name a folder for the results with --out"
 _SUFFIXES = (".gz", ".tgz", ".tar", ".zip")
 _ARCHIVES = (*_SUFFIXES, ".7z", ".rar", ".bz2", ".xz")
 # what browsers, file managers and Jupyter put at the end of a copy's name, and Colab at its front
@@ -72,10 +72,15 @@ class Submission:
 
 
 def read_submission(
-    path: Path, roles: Sequence[Role], limits: IntakeLimits | None = None, id_pattern: str = ID_PATTERN
+    path: Path,
+    roles: Sequence[Role],
+    limits: IntakeLimits | None = None,
+    id_pattern: str = ID_PATTERN,
+    owner: str = "",
 ) -> Submission:
     """Read a .tar.gz, .tgz, .tar or .zip (known by its content, not its name) or a folder.
 
+    owner: what the archive's place says about whose it is, where its own name may not (a folder for each student).
     Raises IntakeError when it cannot be read, breaks a limit, or holds none of the wanted files.
     """
     limits = limits or IntakeLimits()
@@ -87,7 +92,7 @@ def read_submission(
     if path.is_dir() and (several := _several(survey, choice)):
         raise IntakeError(f"{archive}: {_ONE_AT_A_TIME}: {_listed(several)}")
     data = contents(path, limits, set(choice.places.values()))
-    student_id, doubts = _student_id(archive, path.is_dir(), _top_folder(survey), id_pattern)
+    student_id, doubts = student_id_of(archive, path.is_dir(), _top_folder(survey), id_pattern, owner)
     return Submission(
         student_id=student_id,
         archive=archive,
@@ -177,6 +182,12 @@ def _fits(member: Member, place: int, roles: Sequence[Role]) -> Iterator[_Fit]:
             yield _Fit(rank, is_copy, order, len(member.parts), member.path, place)
 
 
+def roles_by_name(name: str, roles: Sequence[Role]) -> list[str]:
+    """The roles that a file of this name may fill, a copy's mark left aside."""
+    names = (name, _without_copy_marks(name))
+    return [role.id for role in roles if any(_matches(p, n, role) for p in role.patterns for n in names)]
+
+
 def _matches(pattern: str, name: str, role: Role) -> bool:
     try:
         return re.fullmatch(pattern, name, re.IGNORECASE) is not None
@@ -255,13 +266,15 @@ def _ignored(survey: Sequence[Member], taken: Collection[int]) -> tuple[str, ...
     return (*names[:_MAX_NAMED], *([f"and {more} more"] if more > 0 else []))
 
 
-def _student_id(archive: str, is_folder: bool, top: str | None, id_pattern: str) -> tuple[str, tuple[str, ...]]:
-    """The id and the doubts about it: from the archive's name, else from the one folder at its top.
+def student_id_of(
+    archive: str, is_folder: bool, top: str | None = None, id_pattern: str = ID_PATTERN, owner: str = ""
+) -> tuple[str, tuple[str, ...]]:
+    """The id and the doubts about it: from the archive's name, the one folder at its top, or its owner.
 
-    The default pattern fits almost any name, so a long number comes first, in either place.
+    The default pattern fits almost any name, so a long number comes first, in each of these places; then the owner.
     """
-    stem = archive if is_folder else _stem(archive)
-    places = [stem, *([top] if top else [])]
+    stem = archive if is_folder else stem_of(archive)
+    places = [stem, *([top] if top else []), *([owner] if owner else [])]
     if id_pattern == ID_PATTERN:
         for place in places:
             numbers = [match[1] for token in place.split("_") if (match := _LONG_NUMBER.fullmatch(token))]
@@ -270,6 +283,8 @@ def _student_id(archive: str, is_folder: bool, top: str | None, id_pattern: str)
         if not re.fullmatch(id_pattern, stem) and len(numbers := re.findall(r"[0-9]{6,}", stem)) == 1:
             doubt = f"no student id was recognised in the name {archive}: took the only long number in it"
             return numbers[0], (doubt,)
+        if owner:
+            return owner, ()
         for place in places:
             if re.fullmatch(id_pattern, place):
                 return place, ()
@@ -280,7 +295,7 @@ def _student_id(archive: str, is_folder: bool, top: str | None, id_pattern: str)
     return stem, (f"no student id was recognised in the name {archive}",)
 
 
-def _stem(archive: str) -> str:
+def stem_of(archive: str) -> str:
     """`1102444016.tar (1).gz` and `1102444016.tar.gz.zip` as `1102444016`."""
     stem, before = archive, ""
     while stem != before:

@@ -15,6 +15,7 @@ import pytest
 
 import grader
 from grader.assignment import Assignment
+from grader.checkpoint import Evaluations
 from grader.errors import AssignmentError, NotGraded, SandboxError
 from grader.flags import flags_of
 from grader.judging import GRADING, Grading
@@ -37,6 +38,8 @@ class Options:
 
     accuracy: bool = True
     criteria: frozenset[str] | None = None  # these alone
+    owner: str = ""  # whose it is by its place, where its name may not tell
+    evaluations: Evaluations | None = None  # those of other submissions, by fingerprints of code and weights
 
 
 def grade(
@@ -64,7 +67,7 @@ def grade(
 
 def _grade(path: Path, assignment: Assignment, sandbox: Sandbox, options: Options, progress: Progress) -> Record:
     started = time.monotonic()
-    with opened(path, assignment, sandbox, progress) as submission:
+    with opened(path, assignment, sandbox, progress, options.owner, options.evaluations) as submission:
         grading = Grading(submission)
         _run_checks(grading, options, progress)
         criteria = score(_rubric(assignment, options), grading.outcomes)

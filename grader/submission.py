@@ -17,10 +17,11 @@ from grader.bank import as_read
 from grader.checking.compare import tolerating
 from grader.checking.oracle import Oracle
 from grader.checking.student import Student
-from grader.checkpoint import TrainedModel
+from grader.checkpoint import Evaluations, TrainedModel
 from grader.errors import Missing, NotebookError
 from grader.experiments import Experiments, find_experiments
-from grader.intake import IntakeLimits, Role, Submission, read_submission
+from grader.gather import roles_of
+from grader.intake import IntakeLimits, Submission, read_submission
 from grader.notebook import Notebook, read_notebook
 from grader.program import definition_fingerprint
 from grader.sandbox import Sandbox
@@ -75,16 +76,22 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(path: Path, assignment: Assignment, sandbox: Sandbox, progress: Progress = silent) -> Iterator[Opened]:
-    """Take in the archive and open it; its worker ends with the block. Raises IntakeError."""
+def opened(
+    path: Path,
+    assignment: Assignment,
+    sandbox: Sandbox,
+    progress: Progress = silent,
+    owner: str = "",
+    evaluations: Evaluations | None = None,
+) -> Iterator[Opened]:
+    """Take in the archive and open it; its worker ends with the block. Raises IntakeError.
+
+    owner: see `grader.intake.read_submission`. evaluations: see `grader.checkpoint`.
+    """
     config = assignment.config
     hidden = hidden_part(assignment)
-    roles = [
-        Role(id=name, kind=spec.kind, patterns=spec.patterns, max_bytes=spec.max_mb << 20, title=spec.title)
-        for name, spec in config.files.items()
-    ]
     limits = IntakeLimits(archive_bytes=config.limits.archive_mb << 20, members=config.limits.members)
-    submission = read_submission(path, roles, limits, id_pattern=config.id_pattern)
+    submission = read_submission(path, roles_of(config), limits, config.id_pattern, owner)
     notebooks: dict[str, Notebook | str] = {}
     for role, spec in config.files.items():
         if spec.kind == "notebook" and role in submission.files:
@@ -97,7 +104,7 @@ def opened(path: Path, assignment: Assignment, sandbox: Sandbox, progress: Progr
     trained = None
     if config.checkpoint is not None:
         weights = submission.files.get(config.checkpoint.file)
-        trained = TrainedModel(assignment, student, weights.data if weights else None, progress)
+        trained = TrainedModel(assignment, student, weights.data if weights else None, progress, evaluations)
     with tolerating(config.tolerance.rtol, config.tolerance.atol), _one_thread(), contextlib.closing(student):
         yield Opened(assignment, submission, notebooks, student, Oracle(assignment, hidden.solutions), trained)
 

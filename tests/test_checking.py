@@ -41,6 +41,7 @@ class FakeWorker:
 
 class FakeSandbox:
     tier = "fake"
+    threads = 1
 
     def __init__(self, worker: object) -> None:
         self.worker = worker

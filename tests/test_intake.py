@@ -499,11 +499,11 @@ class TestUnreadable:
     @pytest.mark.parametrize("above", ["", "week 2/"])
     def test_folder_of_several_submissions(self, tmp_path: Path, above: str) -> None:
         folder = spread(tmp_path, {f"{above}{number}/{name}": b"" for number in "12" for name in USUAL})
-        assert refusal(folder).endswith(f"grade one at a time: {above}1, {above}2")
+        assert refusal(folder).endswith(f"with --out: {above}1, {above}2")
 
     def test_folder_of_several_archives(self, tmp_path: Path) -> None:
         folder = spread(tmp_path, {"1.tar.gz": b"", "2.zip": b"", "marks.csv": b""})
-        assert refusal(folder).endswith("grade one at a time: 1.tar.gz, 2.zip")
+        assert refusal(folder).endswith("with --out: 1.tar.gz, 2.zip")
 
     @pytest.mark.parametrize(
         "names",

@@ -152,6 +152,11 @@ class Student:
         strikes.append(fault)
         return fault
 
+    @property
+    def threads(self) -> int:
+        """How many threads its worker may use."""
+        return self._sandbox.threads
+
     def forgive(self, about: str) -> None:
         """Start counting anew how often a class has hung or killed its worker."""
         self._strikes.pop(about, None)

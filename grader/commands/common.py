@@ -42,6 +42,21 @@ def a_path(text: str) -> Path:
     return Path(text)
 
 
+def a_count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or not 1 <= int(text) <= 4096:
+        raise argparse.ArgumentTypeError(f"“{text}” is no number of processes; write 1 or more")
+    return int(text)
+
+
+def a_shard(text: str) -> tuple[int, int]:
+    """`2/8` as (2, 8)."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"“{text}” is no shard; write 1/8 for the first of eight")
+    return int(number), int(count)
+
+
 @contextmanager
 def unread(stream: TextIO | None) -> Iterator[None]:
     """A reader that has gone (`| head -1`), or a full disk behind the output, changes no exit code."""

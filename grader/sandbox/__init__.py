@@ -59,9 +59,12 @@ class Worker(Protocol):
 
 
 class Sandbox(Protocol):
-    """Starts workers. `tier` names what isolates them, and stands in every record."""
+    """Starts workers. `tier` names what isolates them, and stands in every record. `threads`: what a worker may use."""
 
     tier: str
+
+    @property
+    def threads(self) -> int: ...
 
     def start(self) -> Worker: ...
 

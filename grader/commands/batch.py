@@ -1,0 +1,154 @@
+"""Grade a whole class. The options stand in `grader.commands.grade`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader.commands.common import (
+    FULL_MARKS,
+    INTERRUPTED,
+    NOT_GRADED,
+    POINTS_LOST,
+    unread,
+    warn,
+    warn_of_no_sandbox,
+)
+from grader.commands.watching import watched
+from grader.inert import one_line
+
+if TYPE_CHECKING:
+    from grader.assignment import Assignment
+    from grader.batch import Workforce
+    from grader.ledger import Ledger
+    from grader.marks import Marks
+    from grader.report.results import Standing, Summary
+    from grader.work import Setup
+
+HELP_MARKS = "a person's marks, CSV: student_id, criterion, points, comment"
+HELP_ROSTER = "who is in the class, CSV with a column student_id"
+HELP_FAIL_UNDER = "exit with 1 where a score is below"
+HANGS = 4  # times the seconds that a submission may take in all; its own limits end it long before
+MOST_NAMED = 10  # of a kind, at the end of a run; grades.csv has them all
+
+
+def run(options: argparse.Namespace) -> int:
+    """Grade what `options` name into the folder `options.out`."""
+    from grader import batch
+
+    known = known_of(options)
+    assignment = known.assignment
+    cores = len(os.sched_getaffinity(0))
+    jobs = options.jobs or cores
+    if options.sandbox == "none":
+        warn_of_no_sandbox()
+    plan = batch.Plan(
+        paths=tuple(options.submissions),
+        out=options.out,
+        assignment=assignment,
+        tier=options.sandbox,
+        accuracy=not options.no_accuracy,
+        threads=max(cores // jobs, 1),
+        force=options.force,
+        only=frozenset(options.only or ()),
+        shard=options.shard or (1, 1),
+    )
+
+    def workplace(setup: Setup, ledger: Ledger) -> AbstractContextManager[Workforce]:
+        from grader.pool import Pool
+
+        return Pool(setup, jobs, HANGS * assignment.config.limits.submission_seconds, ledger)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as CI services end a job
+    try:
+        with watched() as watcher:
+            batch.run(plan, workplace, watcher)
+    except KeyboardInterrupt:
+        warn(f"interrupted; what was graded is kept in {options.out}: the same command goes on from there")
+        return INTERRUPTED
+    return finish(options.out, known, options.fail_under)
+
+
+# ---- the end --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the results need beside the journal."""
+
+    assignment: Assignment
+    marks: Marks
+    roster: Mapping[str, str]
+
+    @property
+    def maxima(self) -> dict[str, float]:
+        return {name: criterion.points for name, criterion in self.assignment.config.criteria.items()}
+
+
+def known_of(options: argparse.Namespace) -> Known:
+    """Read --assignment, --marks and --roster, before an evening's work. Raises UsageError and AssignmentError."""
+    from grader.assignment import load_assignment
+    from grader.marks import read_marks
+    from grader.roster import read_roster
+
+    known = Known(load_assignment(options.assignment), {}, {})
+    marks = read_marks(options.marks, known.maxima) if options.marks is not None else {}
+    roster = read_roster(options.roster) if options.roster is not None else {}
+    return Known(known.assignment, marks, roster)
+
+
+def finish(out: Path, known: Known, fail_under: float | None) -> int:
+    """Write the results from the journal in `out`, say how the class did, and return the exit code."""
+
+    from msgspec.structs import replace
+
+    import grader
+    from grader import batch
+    from grader.marks import with_marks
+    from grader.report import results
+
+    with batch.opened(out) as ledger:
+        listed, facts = ledger.listed(), ledger.facts()
+    for place, one in enumerate(listed):
+        if known.marks and one.outcome is not None and one.outcome.record is not None:
+            record = with_marks(one.outcome.record, known.marks, known.maxima)
+            listed[place] = replace(one, outcome=replace(one.outcome, record=record))
+    everyone = results.standings(listed, known.roster)
+    left_out = json.loads(facts.get("left_out", "[]"))
+    summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out)
+    results.write_results(out, everyone, summary, list(known.maxima))
+    with unread(sys.stdout):
+        for line in _closing(everyone, summary, out):
+            print(line)
+    if summary.problems or summary.needs_person:
+        return NOT_GRADED
+    below = [s for s in everyone if s.record and fail_under is not None and s.record.score < fail_under]
+    return POINTS_LOST if below else FULL_MARKS
+
+
+def _closing(everyone: Sequence[Standing], summary: Summary, out: Path) -> Iterator[str]:
+    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
+    yield f"{summary.submissions} submissions: {counts}"
+    for title, figures in (("score", summary.scores), ("accuracy", summary.accuracies)):
+        if figures:
+            yield f"{title}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    named = [(f"{name}: {reason}") for name, reason in summary.problems.items()]
+    named += [f"{name}: the grader is at fault somewhere, a person must look" for name in summary.needs_person]
+    named += [f"{s.student_id}: {note}" for s in everyone for note in s.notes]
+    named += [f"{name}: no submission, and left out" for name in summary.left_out]
+    yield from (one_line(line) for line in named[:MOST_NAMED])
+    if len(named) > MOST_NAMED:
+        yield f"and {len(named) - MOST_NAMED} more in {out}/summary.json"
+    if summary.not_handed_in:
+        shown = ", ".join(summary.not_handed_in[:MOST_NAMED])
+        more = len(summary.not_handed_in) - MOST_NAMED
+        yield one_line(f"handed in nothing: {shown}" + (f" and {more} more" if more > 0 else ""))
+    yield f"written: {out}/grades.csv, {out}/summary.json, {out}/records/"

@@ -1,0 +1,47 @@
+"""The unit of work: one submission, in a process that has the assignment and a sandbox open.
+
+The same unit is done by the processes of `grader.pool` on this machine and by those of `grader.cluster` on others.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from grader.assignment import load_assignment
+from grader.checkpoint import Evaluations
+from grader.errors import IntakeError, NotGraded, SandboxError
+from grader.pipeline import Options, grade
+from grader.records import Blame
+from grader.sandbox.tiers import open_sandbox
+from grader.submission import worker_limits
+from grader.work import Outcome, Setup, Work
+
+
+class Bench:
+    """The assignment and a warm sandbox. Raises AssignmentError, SandboxError or UsageError where it cannot be had."""
+
+    def __init__(self, setup: Setup, evaluations: Evaluations | None = None) -> None:
+        self._assignment = load_assignment(Path(setup.assignment))
+        self._options = Options(accuracy=setup.accuracy, evaluations=evaluations)
+        hidden = [self._assignment.folder, *map(Path, setup.hidden)]
+        self._sandbox = open_sandbox(setup.tier, worker_limits(self._assignment, setup.threads), hidden)
+
+    def grade(self, work: Work) -> Outcome:
+        """Grade it, and say how it came out, whatever happens; a SandboxError alone ends the bench."""
+        options = replace(self._options, owner=work.owner)
+        try:
+            return Outcome(record=grade(Path(work.path), self._assignment, self._sandbox, options))
+        except IntakeError as error:
+            return Outcome(reason=str(error), blame=Blame.STUDENT)
+        except NotGraded as error:
+            return Outcome(reason=str(error), blame=Blame.GRADER)
+        except SandboxError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop three hundred others
+            reason = f"the grader is at fault: {type(error).__name__}: {error}"
+            return Outcome(reason=reason, blame=Blame.GRADER, trace=traceback.format_exc())
+
+    def close(self) -> None:
+        self._sandbox.close()
