@@ -22,9 +22,10 @@ blame is always the student's: no attack may make a check “broken”, which wo
 it tells in an error message; canaries in the hidden files, in the environment and in a home folder must stand in no
 report.
 
-An attack proves something only if it can succeed. `pytest tests/attacks --weakened` runs each against a grader with
-one wall taken away (`tests/attacks/weakened.py`), where it must reach something; the last column names that wall.
-Where none is named, the reason stands there: such an attack was only seen to fail.
+An attack proves something only if it can succeed. `pytest tests/attacks --weakened` runs each against a grader that is
+weak in one place (`tests/attacks/weak_workers.py`, `weak_graders.py`), and there it must reach something: a better
+mark, a canary, something that it tells, a check that breaks, harm to the next submission, or the grader's own end. The
+last column names that grader. Some need more of the machine than others have: there `--weakened` skips them.
 
 `tests/attacks/test_lies.py` has a worker lie in its answers; `tests/attacks/test_judgement.py` has classes that cheat.
 
@@ -37,7 +38,8 @@ def row(attack: Attack) -> str:
     """One line of the table."""
     honest = HONEST[attack.work]
     mark = f"{honest - sum(attack.costs.values()):g}" + (f" ({attack.verdict})" if attack.costs else "")
-    return f"| `{attack.name}` | {attack.tries} | {honest:g} | {mark} | {attack.weakened or '— ' + attack.unproven} |"
+    against = f"`{attack.weakened}`" + (f", needs {attack.needs}" if attack.needs else "")
+    return f"| `{attack.name}` | {attack.tries} | {honest:g} | {mark} | {against} |"
 
 
 def page() -> str:
