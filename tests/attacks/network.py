@@ -48,7 +48,7 @@ for family, kind, protocol in ((socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_
     except OSError:
         continue
     tell("a raw socket")
-"""),
+""", needs="root"),
     _reaching("serve_the_neighbours", "listens on a port for whoever is graded beside it", """
 server = socket.create_server(("0.0.0.0", 0))
 socket.create_connection(("127.0.0.1", server.getsockname()[1]), timeout=1).close()

@@ -129,6 +129,7 @@ ATTACKS = [
                 tell(f"not refused: errno {ctypes.get_errno()}")
         """,
         weakened="no_walls",
+        needs="root",
     ),
     Attack(
         name="read_tracebacks",

@@ -108,11 +108,16 @@ ATTACKS = [
         "inodes",
         "makes ten thousand empty files",
         """
+        import shutil
+        folder = "/tmp/" + FIELD["child"]
         try:
+            os.mkdir(folder)
             for number in range(10_000):
-                open(f"/tmp/{number}", "w").close()
+                open(f"{folder}/{number}", "w").close()
         except OSError:
             return None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         tell("10,000 files")
         """,
         weakened="no_inode_limit",

@@ -104,6 +104,7 @@ except OSError:
 else:
     tell("chroot")
 """,
+        needs="root",
     ),
     _calling(
         "become_root",
@@ -116,6 +117,7 @@ for change in (lambda: os.setresuid(0, 0, 0), lambda: os.setresgid(1, 1, 1), lam
         continue
     tell([os.getuid(), os.getgid()])
 """,
+        needs="root",
     ),
     _calling(
         "setuid_program",
@@ -159,6 +161,7 @@ else:
     os.nice(10)
     tell("priority")
 """,
+        needs="root",
     ),
     _calling(
         "capabilities",
@@ -169,6 +172,7 @@ held = (ctypes.c_uint32 * 6)()
 libc.capget(header, held)
 tell([hex(number) for number in held if number])
 """,
+        needs="root",
     ),
     _calling(
         "terminal_input",
@@ -221,5 +225,6 @@ except OSError:
 else:
     tell("hostname")
 """,
+        needs="root",
     ),
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attacks.attack import Attack
 from attacks.catalogue import ATTACKS, FAMILIES
+from attacks.weakened import WEAKENINGS
 
 HONEST = {"right": 23.0, "wrong": 18.0}  # of 23 points for attention and encoder, without any attack
 
@@ -42,13 +43,21 @@ def row(attack: Attack) -> str:
     return f"| `{attack.name}` | {attack.tries} | {honest:g} | {mark} | {against} |"
 
 
+GRADERS = """## The weak graders
+
+| grader | what is weak in it |
+|---|---|
+"""
+
+
 def page() -> str:
     """docs/attacks.md."""
     parts = [INTRODUCTION.format(count=len(ATTACKS), **HONEST)]
     for title, family in FAMILIES.values():
         head = "| attack | what it tries | honest | gets | succeeds against |\n|---|---|---|---|---|"
         parts.append("\n".join([f"## {title.rstrip('.')}\n", head, *map(row, family), ""]))
-    return "\n".join(parts)
+    words = {name: " ".join(str(weakening.__doc__).split()) for name, weakening in sorted(WEAKENINGS.items())}
+    return "\n".join([*parts, GRADERS + "".join(f"| `{name}` | {text} |\n" for name, text in words.items())])
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class _InsideCredulous(Inside):
 
 @contextlib.contextmanager
 def believes_exceptions(assignment: Assignment) -> Weakened:
-    """The same, and it believes what an exception says of itself: its class, and the cell that it comes from."""
+    """A judge in the same process that believes what an exception says of itself: its class, and its cell."""
 
     def line(self: student.Student, role: str, cell: int, line: int) -> str:
         return self.notebooks[role].cells[cell - 1].source.splitlines()[line - 1]  # type: ignore[union-attr]
@@ -120,7 +120,7 @@ def shared_worker(assignment: Assignment) -> Weakened:
 
 @contextlib.contextmanager
 def answers_pile_up(assignment: Assignment) -> Weakened:
-    """The same, with a reader that takes whatever comes first for the answer."""
+    """One worker for all submissions, and a reader that takes whatever comes first for the answer."""
     with shared_worker(assignment) as shared, mock.patch.object(SocketWorker, "_refuse_surplus"):
         yield shared
 

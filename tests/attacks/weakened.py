@@ -7,6 +7,7 @@ since some attacks rewrite, hang or end the process that judges them:
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -50,7 +51,11 @@ def _types() -> bool:
 
 
 def _opens() -> bool:
-    return any(os.access(f"/dev/{name}", os.R_OK) for name in DEVICES)
+    for name in DEVICES:
+        with contextlib.suppress(OSError):
+            os.close(os.open(f"/dev/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY))
+            return True
+    return False
 
 
 def _nests() -> bool:
@@ -63,7 +68,7 @@ def _nests() -> bool:
 
 OFFERED: dict[str, Callable[[], bool]] = {
     "": lambda: True,
-    "a user that is root": lambda: os.getuid() == 0,
+    "root": lambda: os.getuid() == 0,
     "a device that this user may open": _opens,
     "a network beyond the loopback": lambda: len(socket.if_nameindex()) > 1,
     "a kernel that lets terminals be typed into": _types,
