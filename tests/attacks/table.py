@@ -24,9 +24,10 @@ it tells in an error message; canaries in the hidden files, in the environment a
 report.
 
 An attack proves something only if it can succeed. `pytest tests/attacks --weakened` runs each against a grader that is
-weak in one place (`tests/attacks/weak_workers.py`, `weak_graders.py`), and there it must reach something: a better
-mark, a canary, something that it tells, a check that breaks, harm to the next submission, or the grader's own end. The
-last column names that grader. Some need more of the machine than others have: there `--weakened` skips them.
+weak in one place (`tests/attacks/weak_workers.py`, `weak_graders.py`), or in two where one wall stands behind another.
+There it must reach something: a better mark, a canary, something that it tells, a check that breaks, harm to the next
+submission, a process that lives on, or the grader's own end. The last column names that grader; what each lacks stands
+at the end. Some attacks need more than every machine has: elsewhere `--weakened` skips them.
 
 `tests/attacks/test_lies.py` has a worker lie in its answers; `tests/attacks/test_judgement.py` has classes that cheat.
 
@@ -56,7 +57,8 @@ def page() -> str:
     for title, family in FAMILIES.values():
         head = "| attack | what it tries | honest | gets | succeeds against |\n|---|---|---|---|---|"
         parts.append("\n".join([f"## {title.rstrip('.')}\n", head, *map(row, family), ""]))
-    words = {name: " ".join(str(weakening.__doc__).split()) for name, weakening in sorted(WEAKENINGS.items())}
+    names = sorted({attack.weakened for attack in ATTACKS.values()})
+    words = {name: " ".join(str(WEAKENINGS[name].__doc__).split()) for name in names}
     return "\n".join([*parts, GRADERS + "".join(f"| `{name}` | {text} |\n" for name, text in words.items())])
 
 

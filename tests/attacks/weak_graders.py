@@ -212,7 +212,7 @@ def pickles_on_the_wire(assignment: Assignment) -> Any:
 
 @contextlib.contextmanager
 def takes_descriptors(assignment: Assignment) -> Weakened:
-    """A reader that takes the descriptors which come along with a frame, and has 64 of its own left."""
+    """A filter without sendmsg, and a reader that takes what comes with a frame, with 64 descriptors to spare."""
     taken: list[int] = []
 
     def exactly(sock: Any, length: int, deadline: float | None) -> bytearray:
