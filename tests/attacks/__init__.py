@@ -3,7 +3,8 @@
 attack.py     what an attack is, and how it gets into the solved notebooks
 field.py      what stands around the sandbox to be hit: files, sockets, canaries
 judging.py    grades an attack, and says what went otherwise than it must
-weakened.py   graders with one wall taken away, against which each attack was seen to succeed
+weakened.py   runs an attack against a grader that is weak in one place, where it must succeed
+weak_*.py     these graders: weak walls around the worker, a weak trusted side
 table.py      prints docs/attacks.md
 the others    the attacks by family, and the tests
 """

@@ -46,7 +46,8 @@ class Attack:
     costs: points lost by criterion *beyond* those of the same submission without the attack: what it breaks itself.
     verdict: what the checks say that it costs; blame is the student's in every case.
     then: what the next submission runs, to look for what this one has left.
-    weakened: the grader in weakened.py against which it succeeds; "" where `unproven` says why there is none.
+    weakened: the grader against which it succeeds, a key of WEAKENINGS in weakened.py.
+    needs: what a machine must have for that, a key of OFFERED in weakened.py.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Attack:
     then: str = ""
     limits: dict[str, Any] = field(default_factory=dict)
     weakened: str = ""
-    unproven: str = ""
+    needs: str = ""
 
 
 def submission(work: Work, code: str = "", at: str = "forward", every: bool = False, place: object = None) -> HandIn:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from attacks.attack import Work
-from attacks.field import Field, canary, open_field, planted
+from attacks.field import Field, canary, open_field, plant_key, planted
 from attacks.judging import LIMITS, honest
 from grader.assignment import Assignment, load_assignment
 from grader.records import Record
@@ -29,9 +29,10 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Assignment:
 
 @pytest.fixture(scope="session")
 def walls(target: Assignment) -> Iterator[WarmProcess]:
-    """A sandbox as strong as this machine gives, with small limits; a secret stands in the caller's environment."""
+    """A sandbox as strong as this machine gives, with small limits; secrets in the caller's environment and keyring."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADER_SECRET", canary())
+        plant_key()
         with open_sandbox("auto", LIMITS, [target.folder]) as warm:
             yield warm
 

@@ -44,14 +44,21 @@ ATTACKS = [
             class Liar(Exception):
                 __class__ = property(lambda self: KeyboardInterrupt)
                 __cause__ = property(lambda self: self)
-                __traceback__ = property(lambda self: self)
+                __traceback__ = property(lambda self: None, lambda self, value: None)
             raise Liar
-            """, "raised", unproven="the lies stay in the worker, which tells a kind and a text", weakened=""),
-    _ending("recursion", "recurses without end",
+            """, "raised", weakened="believes_exceptions"),
+    _ending("recursion", "recurses without end, and leaves so low a limit that whoever called it cannot go on either",
             """
-            def deeper(): return deeper()
-            return deeper()
-            """, "raised", unproven="Python stops it by itself", weakened=""),
+            class Last:
+                def __del__(self):  # once the caller has dropped the traceback
+                    for limit in range(1, 1000):
+                        try:
+                            return sys.setrecursionlimit(limit)  # the lowest that is not below the present depth
+                        except RecursionError:
+                            pass
+            def deeper(last): return deeper(last)
+            return deeper(Last())
+            """, "died"),
     _ending("stack_overflow", "recurses in C, past Python's own limit", """
             sys.setrecursionlimit(1 << 30)
             class Deep:
@@ -77,9 +84,8 @@ ATTACKS = [
             os._exit(3)
             """, "died"),
     _ending("forged_place", "raises from code that claims to stand in a cell that is not there",
-            "exec(compile('raise ValueError(0)', 'cell 99999', 'exec'))", "raised",
-            unproven="a place is looked up in the notebook alone", weakened=""),
+            "exec(compile('raise ValueError(0)', 'cell 99999', 'exec'))", "raised", weakened="believes_exceptions"),
     _ending("endless_place", "raises from code that claims a cell of five thousand digits",
             "exec(compile('raise ValueError(0)', 'cell ' + '9' * 5000, 'exec'))", "raised",
-            unproven="a place is looked up in the notebook alone", weakened=""),
+            weakened="believes_exceptions"),
 ]  # fmt: skip

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import platform
+import pty
 import re
 import secrets
 import shutil
@@ -19,8 +22,11 @@ from typing import Any
 import nbformat
 from conftest import ROOT
 
+from grader.worker.confine import leave_keyring
+
 CANARY = re.compile(r"CANARY-[0-9a-f]{16}")
 UNTOUCHED = "the result of another student\n"
+ADD_KEY, SESSION_KEYRING = {"x86_64": 248, "aarch64": 217}, -3  # the system call's numbers
 LINE_OF_THE_SOLUTION = "scores = torch.matmul(Q, K.transpose(-2, -1)) / math.sqrt(self.word_dim)"
 
 
@@ -46,12 +52,32 @@ def planted(folder: Path) -> Path:
     return copy
 
 
+def plant_key() -> bool:
+    """Put a canary into a fresh session keyring of this process; False where the machine keeps no keys."""
+    libc, word = ctypes.CDLL(None), canary().encode()
+    if platform.machine() not in ADD_KEY:
+        return False
+    leave_keyring()
+    return libc.syscall(ADD_KEY[platform.machine()], b"user", b"grader", word, len(word), SESSION_KEYRING) > 0
+
+
+def left(child: str) -> list[int]:
+    """Processes that an attack has started, known by the name that they gave themselves."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{name}/comm").read_text().strip() == child:
+                found.append(int(name))
+    return found
+
+
 @dataclass
 class Field:
     """One place to be attacked. `told` is what an attack gets to know of it, plain data; `signs` says what was hit."""
 
     folder: Path
     told: dict[str, Any]
+    terminal: int  # the end of a terminal at which a teacher would sit
     listening: dict[str, socket.socket] = field(default_factory=dict)
 
     def signs(self) -> list[str]:
@@ -67,11 +93,11 @@ class Field:
                 found.append(f"{name} was reached")
         if self._bystander.poll() is not None:
             found.append("a process next door was ended")
-        return found + [f"process {pid} outlived its submission" for pid in self._left()]
+        return found + [f"process {pid} outlived its submission" for pid in left(self.told["child"])]
 
     def restore(self) -> None:
         """Put back what was hit, for the next attack."""
-        for pid in self._left():
+        for pid in left(self.told["child"]):
             os.kill(pid, signal.SIGKILL)
         for name in os.listdir(self.folder):
             if name not in self._known:
@@ -87,15 +113,6 @@ class Field:
         )
         self.told["neighbour"] = self._bystander.pid
 
-    def _left(self) -> list[int]:
-        """Processes that an attack has started, known by the name that they gave themselves."""
-        found = []
-        for name in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{name}/comm").read_text().strip() == self.told["child"]:
-                    found.append(int(name))
-        return found
-
     def __post_init__(self) -> None:
         self._victim = Path(self.told["results"])
         self._known = set(os.listdir(self.folder)) | {self._victim.name}
@@ -106,6 +123,7 @@ class Field:
     def close(self) -> None:
         self._bystander.kill()
         self._bystander.communicate()
+        os.close(self.terminal)
         for server in self.listening.values():
             server.close()
 
@@ -128,6 +146,7 @@ def open_field(folder: Path, assignment: Path) -> Iterator[Field]:
         if name in ("unix", "abstract"):
             server.listen()
         server.setblocking(False)
+    terminal, theirs = pty.openpty()
     told = {
         "results": str(folder / "results.json"),
         "other": str(folder / "other.ipynb"),
@@ -139,9 +158,11 @@ def open_field(folder: Path, assignment: Path) -> Iterator[Field]:
         "unix": str(folder / "socket"),
         "abstract": f"attacked-{os.getpid()}",
         "grader": os.getpid(),
+        "terminal": os.ttyname(theirs),
         "most": 64,  # processes or threads; twice what the limits of judging.py allow
     }
-    place = Field(folder, told, listening)
+    os.close(theirs)
+    place = Field(folder, told, terminal, listening)
     try:
         yield place
     finally:

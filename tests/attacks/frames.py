@@ -40,8 +40,7 @@ ATTACKS = [
         "oversized_header",
         "claims a header of four gigabytes",
         'sock.sendall(struct.pack(">4sIQ", b"GRD1", (1 << 32) - 1, 0))',
-        weakened="",
-        unproven="tried against boundless_wire: the memory for it could be had",
+        weakened="boundless_wire",
     ),
     _forging(
         "oversized_answer",
@@ -135,39 +134,46 @@ sock.sendall(struct.pack(">4sIQ", b"GRD1", len(data), len(frame)) + data + frame
     ),
     _forging(
         "duplicate_reply",
-        "answers once more than it was asked, while it is built",
+        "answers more often than it was asked: what is left over would answer what the next submission is asked",
         """
 from grader import wire
-wire.send(sock, wire.Value(value=torch.zeros(2, 5, 16)))
+for _ in range(8):
+    wire.send(sock, wire.Value(value=torch.zeros(2, 5, 16)))
 """,
         at="init",
-        unproven="there is no second reader to fool: one answer too many is refused, or answers the next question",
+        then="pass",
+        weakened="answers_pile_up",
     ),
     _forging(
         "slow_drip",
-        "begins a frame and sends one byte of it at a time",
+        "begins its right answer in time, and then sends one byte of it at a time",
         """
-sock.sendall(struct.pack(">4sIQ", b"GRD1", 64, 0))
-for _ in range(16):
-    sock.sendall(b"x")
-    time.sleep(0.25)
+from grader import wire
+send = wire.send
+def drip(sock, message):
+    wire.send = send
+    data = wire.encode(message)
+    for at in range(8):
+        sock.sendall(data[at : at + 1])
+        time.sleep(0.4)
+    sock.sendall(data[8:])
+wire.send = drip
 """,
         verdict="timeout",
         limits={"ask_seconds": 1.0},
-        weakened="",
-        unproven="tried against no_deadlines: what drips in is no frame in the end",
+        weakened="deadline_for_each_byte",
     ),
     _forging(
         "closes_its_socket",
         "closes the connection, and lives on",
         """
+ctypes.CDLL(None).prctl(15, FIELD["child"].encode(), 0, 0, 0)  # PR_SET_NAME, for the test to find
 for number in mine:
     os.close(number)
 sock.close()
-time.sleep(0.5)
+time.sleep(20)
 """,
-        weakened="",
-        unproven="there is nothing to weaken: whoever reads sees the end of the file",
+        weakened="kills_nobody",
     ),
     _forging(
         "descriptors_passed",
@@ -183,22 +189,22 @@ time.sleep(4)
 """,
         verdict="timeout",
         limits={"ask_seconds": 1.0},
-        weakened="",
-        unproven="tried against takes_descriptors: system-call filter refuses to pass any",
+        weakened="takes_descriptors",
     ),
     _forging(
         "descriptors_guessed",
-        "looks among its descriptors for the control socket, and asks it for a new worker",
+        "looks among its descriptors for the warm process's own socket, by which workers are made and ended",
         """
-for number in mine[1:]:
-    os.write(number, b"S")
-tell(mine[1:])
-for number in range(64, 4096):
-    if _is_socket(number):
-        tell(number)
+frame = sys._getframe()
+while frame.f_code.co_name != "serve":
+    frame = frame.f_back
+own = os.fstat(frame.f_locals["sock"].fileno()).st_ino
+found = [number for number in range(3, 4096) if _is_socket(number) and os.fstat(number).st_ino != own]
+sock.close()
+tell(found)
 """,
         costs=0,
-        unproven="descriptors are closed by the worker itself, in a file that has no switch for it",
+        weakened="keeps_descriptors",
     ),
     _forging(
         "handlers_replaced",
@@ -217,7 +223,7 @@ return X * 0
     ),
     _forging(
         "handlers_answer_for_others",
-        "makes the worker answer for another class, whose own code is right, with zeros",
+        "makes the worker answer for the other classes, and for the next submission, with zeros",
         """
 from grader import wire
 from grader.worker import serve
@@ -226,11 +232,12 @@ serve.HANDLERS[wire.Call] = lambda state, request: wire.Value(value=torch.zeros(
 """,
         costs=3,
         verdict="failed",
-        unproven="it harms itself alone: whatever a worker says is weighed as its own submission's answer",
+        then="pass",
+        weakened="shared_worker",
     ),
     _forging(
         "send_replaced",
-        "replaces grader.wire.send and encode in its own process",
+        "replaces grader.wire.send and encode, by which the next submission would answer too",
         """
 from grader import wire
 wire.send = lambda *_, **__: None
@@ -238,8 +245,9 @@ wire.encode = lambda *_: b""
 time.sleep(0)
 """,
         verdict="timeout",
-        limits={"ask_seconds": 1.0},
-        unproven="it silences itself: the trusted side has its own copy of the module",
+        limits={"ask_seconds": 1.0, "program_seconds": 2.0},
+        then="pass",
+        weakened="shared_worker",
     ),
     _forging(
         "safetensors_replaced",
@@ -248,6 +256,7 @@ time.sleep(0)
 import safetensors.torch
 safetensors.torch.save = lambda tensors, *_: b"\\x08" + bytes(64)
 """,
-        unproven="it garbles its own replies: the trusted side has its own copy of the library",
+        then="pass",
+        weakened="shared_worker",
     ),
 ]

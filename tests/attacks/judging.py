@@ -19,6 +19,8 @@ from grader.wire import WorkerLimits
 # Small, so that what uses them up is quick; an honest layer of 16 dimensions takes a few megabytes.
 LIMITS = WorkerLimits(memory_mb=512, cpu_seconds=60, file_mb=16, tmp_mb=16, open_files=64, processes=32, threads=1)
 
+MOST = 1 << 20  # bytes of a record; an honest one takes a hundredth of that
+
 # The attacked class, and one beside it that an attack must not touch either.
 CRITERIA = frozenset({"attention", "encoder"})
 
@@ -37,7 +39,8 @@ def judged(attack: Attack, assignment: Assignment, sandbox: Sandbox, folder: Pat
 
 def aftermath(attack: Attack, assignment: Assignment, sandbox: Sandbox, folder: Path, place: dict[str, Any]) -> Record:
     """The record of the submission that comes next and looks for what this one has left."""
-    return _graded(submission("right", attack.then, place=place).pack(folder, "next"), assignment, sandbox)
+    hand_in = submission("right", attack.then, place=place)
+    return _graded(hand_in.pack(folder, "next"), limited(assignment, attack.limits), sandbox)
 
 
 def honest(work: str, assignment: Assignment, sandbox: Sandbox, folder: Path) -> Record:
@@ -74,22 +77,35 @@ def deviations(attack: Attack, record: Record, without: Record) -> list[str]:
 
 
 def gains(record: Record) -> list[str]:
-    """What no submission may reach: a verdict that blames the grader, loot, a canary."""
+    """What no submission may reach: a verdict that blames the grader, loot, a canary, a report that nobody can read."""
     found = ["it made a check break, which asks for a person"] if record.needs_person else []
     for check in (check for criterion in record.criteria for check in criterion.checks):
         if "LOOT" in check.message:
             found.append(f"it got hold of something: {check.message[:300]}")
         if check.verdict is Verdict.BROKEN:
             found.append(f"{check.id} broke: {check.message}")
+    if (size := len(to_json(record))) > MOST:
+        found.append(f"the report has grown to {size} bytes")
     leaked = CANARY.findall(to_json(record).decode())
     return [*found, *(f"{word} stands in the report" for word in leaked)]
 
 
 def profits(attack: Attack, record: Record, without: Record) -> list[str]:
     """What the attack has reached; a mark that merely fell is no success."""
+    expected = {name: earned - attack.costs.get(name, 0.0) for name, earned in points(without).items()}
     more = [
         f"{name} earned {points(record)[name]:g} points instead of {earned:g}"
-        for name, earned in points(without).items()
-        if points(record)[name] > earned - attack.costs.get(name, 0.0)
+        for name, earned in expected.items()
+        if points(record)[name] > earned
     ]
     return [*gains(record), *more]
+
+
+def harm(record: Record, without: Record) -> list[str]:
+    """What the next submission has suffered, which did nothing itself; without: its record where nobody came before."""
+    less = [
+        f"the next one's {name} earned {points(record)[name]:g} points instead of {earned:g}"
+        for name, earned in points(without).items()
+        if points(record)[name] != earned
+    ]
+    return [*gains(record), *less]

@@ -3,10 +3,8 @@
 from attacks.attack import Attack
 
 
-def _leaving(
-    name: str, tries: str, code: str, then: str, weakened: str = "shared_worker", unproven: str = ""
-) -> Attack:
-    return Attack(name=name, tries=tries, code=code, then=then, weakened=weakened, unproven=unproven)
+def _leaving(name: str, tries: str, code: str, then: str, weakened: str = "shared_worker", needs: str = "") -> Attack:
+    return Attack(name=name, tries=tries, code=code, then=then, weakened=weakened, needs=needs)
 
 
 ATTACKS = [
@@ -36,8 +34,9 @@ ATTACKS = [
              "    ctypes.CDLL(None).msgctl(number, 0, None)\n    tell('a queue')", weakened="no_walls"),
     _leaving("key_in_the_keyring", "leaves a key in the user's keyring",
              "ctypes.CDLL(None).syscall(248, b'user', b'mark', b'loot', 4, -4)",
-             "tell(max(0, ctypes.CDLL(None).syscall(250, 10, -4, b'user', b'mark', 0)))", weakened="",
-             unproven="containers commonly refuse keys, so that nothing can be left there to begin with"),
+             "libc = ctypes.CDLL(None)\nkey = libc.syscall(250, 10, -4, b'user', b'mark', 0)\nif key > 0:\n"
+             "    libc.syscall(250, 9, key, -4)  # KEYCTL_UNLINK\n    tell(key)",
+             weakened="no_walls", needs="a kernel that keeps keys"),
     _leaving("server_left", "leaves a child that listens, for the next one to talk to", """
 try:
     server = socket.socket(socket.AF_UNIX)

@@ -3,12 +3,11 @@
 from attacks.attack import Attack
 
 
-def _reaching(name: str, tries: str, code: str, weakened: str = "no_walls", unproven: str = "") -> Attack:
+def _reaching(name: str, tries: str, code: str, needs: str = "") -> Attack:
     """An attack whose success is seen at the other end, or told."""
     lines = "\n".join("    " + line for line in code.strip().splitlines())
-    return Attack(
-        name=name, tries=tries, code=f"try:\n{lines}\nexcept OSError:\n    pass", weakened=weakened, unproven=unproven
-    )
+    code = f"try:\n{lines}\nexcept OSError:\n    pass"
+    return Attack(name=name, tries=tries, code=code, weakened="no_walls", needs=needs)
 
 
 ATTACKS = [
@@ -41,7 +40,7 @@ resolver.sendto(question, ("127.0.0.1", FIELD["udp"]))
     ),
     _reaching("other_interfaces", "looks for a network beyond the loopback", """
 tell([name for _, name in socket.if_nameindex() if name != "lo"])
-""", weakened="", unproven="the machine may have no other network itself"),
+""", needs="a network beyond the loopback"),
     _reaching("raw_packets", "opens a raw and a packet socket", """
 for family, kind, protocol in ((socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_PACKET, socket.SOCK_RAW, 768)):
     try:
@@ -49,7 +48,7 @@ for family, kind, protocol in ((socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_
     except OSError:
         continue
     tell("a raw socket")
-"""),
+""", needs="root"),
     _reaching("serve_the_neighbours", "listens on a port for whoever is graded beside it", """
 server = socket.create_server(("0.0.0.0", 0))
 socket.create_connection(("127.0.0.1", server.getsockname()[1]), timeout=1).close()

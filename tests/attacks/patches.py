@@ -72,17 +72,17 @@ ATTACKS = [
     ),
     Attack(
         name="isinstance_says_yes",
-        tries="patches builtins.isinstance, so that a None passes for a tensor wherever one is expected",
+        tries="patches builtins.isinstance, so that whatever a check raises passes for a check that was skipped",
         code="""
-            import builtins
-            plain = builtins.isinstance
-            builtins.isinstance = lambda value, kind: True if value is None else plain(value, kind)
-            sys.setrecursionlimit(5000)
+            from grader import errors
+            errors.Fault._use_item_location = False  # as one that was skipped has it
+            plain, forged = builtins.isinstance, {"Fault": False, "Skipped": True}
+            builtins.isinstance = lambda value, kind: forged.get(
+                getattr(kind, "__name__", ""), plain(value, kind)
+            )
         """,
         work="wrong",
-        costs={"encoder": 1},
-        verdict="raised",
-        unproven="None has no shape: it makes a judge crash before it earns anything",
+        weakened="judged_inside",
     ),
     Attack(
         name="assertions_removed",
@@ -199,8 +199,8 @@ ATTACKS = [
             tell(torch._heard)
         """,
         every=True,
-        weakened="",
-        unproven="tried against judged_inside: the hook is set after the reference was executed",
+        work="wrong",  # then the reference is executed once more, upon stand-ins
+        weakened="judged_inside",
     ),
     Attack(
         name="profile_hook",
@@ -277,17 +277,16 @@ ATTACKS = [
     ),
     Attack(
         name="forged_weights",
-        tries="overrides named_parameters so that the judge never sees nor sets the real weights",
+        tries="overrides named_parameters so that the judge sees zeros, and never sets the real weights",
         code="""
-            fakes = {name: torch.zeros_like(p) for name, p in nn.Module.named_parameters(self)}
-            object.__setattr__(self, "named_parameters", lambda *_, **__: list(fakes.items()))
-            self.forward = lambda X, mask: 0 * X
+            own = lambda: nn.Module.named_parameters(self)
+            zeros = lambda *_, **__: [(name, nn.Parameter(torch.zeros_like(p))) for name, p in own()]
+            object.__setattr__(self, "named_parameters", zeros)
         """,
         at="init",
         every=True,
-        costs={"encoder": 5},
-        verdict="failed",
-        unproven="tried against trusting_judge: its forged tensors stand in the way of its own answer",
+        work="wrong",
+        weakened="trusting_judge",
     ),
     Attack(
         name="weights_rewritten",
@@ -303,7 +302,7 @@ ATTACKS = [
     ),
     Attack(
         name="weights_of_nan",
-        tries="sets its weights to NaN and answers NaN, hoping that NaN is equal to NaN",
+        tries="sets its weights to NaN and answers NaN, which is never further away than it may be",
         code="""
             for parameter in self.parameters():
                 parameter.data.fill_(float("nan"))
@@ -311,6 +310,6 @@ ATTACKS = [
         """,
         every=True,
         work="wrong",
-        unproven="NaN is equal to nothing in torch.isclose: no weakening of ours makes it pass",
+        weakened="nan_is_no_difference",
     ),
 ]

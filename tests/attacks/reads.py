@@ -2,8 +2,10 @@
 
 from attacks.attack import Attack
 
+DEVICES = ("mem", "kmsg", "sda", "vda", "nvme0n1", "kvm", "fuse", "net/tun", "loop-control", "tty0")
 
-def _reading(name: str, tries: str, *paths: str, weakened: str = "no_walls", unproven: str = "") -> Attack:
+
+def _reading(name: str, tries: str, *paths: str) -> Attack:
     """An attack that tells the beginning of the first of these files or folders that it can read."""
     code = f"""
         for path in ({", ".join(paths)},):
@@ -12,7 +14,7 @@ def _reading(name: str, tries: str, *paths: str, weakened: str = "no_walls", unp
             except OSError:
                 pass
     """
-    return Attack(name=name, tries=tries, code=code, weakened=weakened, unproven=unproven)
+    return Attack(name=name, tries=tries, code=code, weakened="no_walls")
 
 
 ATTACKS = [
@@ -50,22 +52,25 @@ ATTACKS = [
     ),
     _reading(
         "read_root_of_another",
-        "goes through the root of process 1",
+        "goes through the root of process 1, and of the processes next door",
         '"/proc/1/root/etc"',
-        '"/proc/1/cwd"',
-        weakened="",
-        unproven="tried against no_walls: the root of process 1 may be closed to the tests themselves",
+        "f\"/proc/{FIELD['neighbour']}/root{FIELD['other']}\"",
+        "f\"/proc/{FIELD['grader']}/cwd\"",
     ),
     _reading("read_sys", "reads what /sys tells of the machine", '"/sys/class/dmi/id"', '"/sys/kernel"', '"/sys"'),
-    _reading(
-        "read_devices",
-        "opens memory and disks as devices",
-        '"/dev/mem"',
-        '"/dev/kmsg"',
-        '"/dev/vda"',
-        '"/dev/sda"',
-        unproven="a container has no such device either",
-        weakened="",
+    Attack(
+        name="read_devices",
+        tries="opens devices: memory, disks, the kernel's log, virtual machines, network tunnels, terminals",
+        code="""
+            for name in @:
+                try:
+                    os.close(os.open(f"/dev/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY))
+                except OSError:
+                    continue
+                tell(name)
+        """.replace("@", repr(DEVICES)),
+        weakened="no_walls",
+        needs="a device that this user may open",
     ),
     Attack(
         name="read_environment",
@@ -124,6 +129,7 @@ ATTACKS = [
                 tell(f"not refused: errno {ctypes.get_errno()}")
         """,
         weakened="no_walls",
+        needs="root",
     ),
     Attack(
         name="read_tracebacks",

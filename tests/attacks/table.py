@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attacks.attack import Attack
 from attacks.catalogue import ATTACKS, FAMILIES
+from attacks.weakened import WEAKENINGS
 
 HONEST = {"right": 23.0, "wrong": 18.0}  # of 23 points for attention and encoder, without any attack
 
@@ -22,9 +23,11 @@ blame is always the student's: no attack may make a check “broken”, which wo
 it tells in an error message; canaries in the hidden files, in the environment and in a home folder must stand in no
 report.
 
-An attack proves something only if it can succeed. `pytest tests/attacks --weakened` runs each against a grader with
-one wall taken away (`tests/attacks/weakened.py`), where it must reach something; the last column names that wall.
-Where none is named, the reason stands there: such an attack was only seen to fail.
+An attack proves something only if it can succeed. `pytest tests/attacks --weakened` runs each against a grader that is
+weak in one place (`tests/attacks/weak_workers.py`, `weak_graders.py`), or in two where one wall stands behind another.
+There it must reach something: a better mark, a canary, something that it tells, a check that breaks, harm to the next
+submission, a process that lives on, or the grader's own end. The last column names that grader; what each lacks stands
+at the end. Some attacks need more than every machine has: elsewhere `--weakened` skips them.
 
 `tests/attacks/test_lies.py` has a worker lie in its answers; `tests/attacks/test_judgement.py` has classes that cheat.
 
@@ -37,7 +40,15 @@ def row(attack: Attack) -> str:
     """One line of the table."""
     honest = HONEST[attack.work]
     mark = f"{honest - sum(attack.costs.values()):g}" + (f" ({attack.verdict})" if attack.costs else "")
-    return f"| `{attack.name}` | {attack.tries} | {honest:g} | {mark} | {attack.weakened or '— ' + attack.unproven} |"
+    against = f"`{attack.weakened}`" + (f", needs {attack.needs}" if attack.needs else "")
+    return f"| `{attack.name}` | {attack.tries} | {honest:g} | {mark} | {against} |"
+
+
+GRADERS = """## The weak graders
+
+| grader | what is weak in it |
+|---|---|
+"""
 
 
 def page() -> str:
@@ -46,7 +57,9 @@ def page() -> str:
     for title, family in FAMILIES.values():
         head = "| attack | what it tries | honest | gets | succeeds against |\n|---|---|---|---|---|"
         parts.append("\n".join([f"## {title.rstrip('.')}\n", head, *map(row, family), ""]))
-    return "\n".join(parts)
+    names = sorted({attack.weakened for attack in ATTACKS.values()})
+    words = {name: " ".join(str(WEAKENINGS[name].__doc__).split()) for name in names}
+    return "\n".join([*parts, GRADERS + "".join(f"| `{name}` | {text} |\n" for name, text in words.items())])
 
 
 if __name__ == "__main__":

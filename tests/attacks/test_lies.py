@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import HandIn
 
-from attacks.weakened import Inside
+from attacks.weak_graders import Inside
 from grader import wire
 from grader.assignment import Assignment, load_assignment
 from grader.pipeline import Options, grade

@@ -104,6 +104,6 @@ ATTACKS = [
                 except OSError:
                     pass
         """,
-        unproven="descriptors are closed by the worker itself, in a file that has no switch for it",
+        weakened="keeps_descriptors",
     ),
 ]
