@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import shutil
 import sys
 import tempfile
@@ -66,6 +67,8 @@ class Cluster:
         self._seen = time.monotonic()  # when there was a worker
 
     def __enter__(self) -> Cluster:
+        logging.disable()  # dask logs pages where a connection ends; we say it in one sentence
+        self._left.callback(logging.disable, logging.NOTSET)
         # Its warning is for data that belongs in files on the workers; an archive has nowhere else to be.
         self._left.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "2 GiB"}))
         try:
@@ -101,8 +104,8 @@ class Cluster:
                 f"--dask {self._address}: {error.name} is missing on the scheduler or on a worker; "
                 "the grader must be installed on each, in this version"
             ) from None
-        except _LOST as error:
-            raise self._lost(error) from None
+        except _LOST:
+            raise self._lost() from None
 
     def __exit__(self, *_: object) -> None:
         with suppress(Exception):  # where the scheduler is gone, all of this is done
@@ -131,8 +134,8 @@ class Cluster:
         """How many submissions the cluster grades at a time. Raises ClusterError where it is, or stays, empty."""
         try:
             threads: int = sum(self._client.nthreads().values())
-        except _LOST as error:
-            raise self._lost(error) from None
+        except _LOST:
+            raise self._lost() from None
         if threads:
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > PATIENCE_SECONDS:
@@ -151,8 +154,8 @@ class Cluster:
             done: set[Future[Outcome]] = waited.done
         except TimeoutError:
             return set()
-        except _LOST as error:
-            raise self._lost(error) from None
+        except _LOST:
+            raise self._lost() from None
         return done
 
     def _outcome(self, future: Future[Outcome]) -> Outcome:
@@ -163,16 +166,15 @@ class Cluster:
         except KilledWorker as error:
             reason = f"{error.allowed_failures + 1} workers of the cluster died while they graded it"
             return Outcome(reason=reason, blame=Blame.GRADER)
-        except _LOST as error:
-            raise self._lost(error) from None
+        except _LOST:
+            raise self._lost() from None
         except Exception as error:  # noqa: BLE001 - a fault of ours must not stop three hundred others
             reason = f"the grader is at fault on the cluster: {type(error).__name__}: {error}"
             return Outcome(reason=reason, blame=Blame.GRADER, trace=traceback.format_exc())
 
-    def _lost(self, error: BaseException) -> ClusterError:
-        why = str(error).partition("\n")[0] or type(error).__name__
+    def _lost(self) -> ClusterError:
         return ClusterError(
-            f"--dask {self._address}: the scheduler was lost ({why}); what was graded is kept: "
+            f"--dask {self._address}: the scheduler was lost; what was graded is kept: "
             "start it again, and the same command goes on from there"
         )
 

@@ -58,23 +58,32 @@ def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
 
 @pytest.fixture(scope="module")
 def address() -> str:
+    return free_address()
+
+
+def free_address() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+DASK = [sys.executable, "-m", "dask"]
+
+
+def scheduler_at(address: str) -> list[str]:
+    port = address.rpartition(":")[2]
+    return [*DASK, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
 
 
 @pytest.fixture(scope="module")
 def workers(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
     """A scheduler and two workers with their nannies, whose process ids it gives."""
     folder = tmp_path_factory.mktemp("cluster")
-    dask = [sys.executable, "-m", "dask"]
-    worker = [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", str(folder)]
-    port = address.rpartition(":")[2]
-    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+    worker = [*DASK, "worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", str(folder)]
     started: list[subprocess.Popen[bytes]] = []
     with (folder / "log").open("wb") as log:
         try:
-            for command in (scheduler, worker, worker):
+            for command in (scheduler_at(address), worker, worker):
                 started.append(subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log))
             until(lambda: (folder / "log").read_text().count("Registered to") == 2)
             yield [process.pid for process in started[1:]]
@@ -202,6 +211,33 @@ def test_where_no_scheduler_is_one_sentence_and_exit_code_two(
     assert error.count("\n") == 1
 
 
+@pytest.mark.timeout(60)
+def test_a_scheduler_without_workers_and_one_that_is_lost_are_one_sentence_each(
+    class_of_nine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = free_address()
+    command = [str(class_of_nine), "--out", str(tmp_path / "out"), "--dask", address]
+    with (tmp_path / "log").open("wb") as log:
+        scheduler = subprocess.Popen(scheduler_at(address), cwd=tmp_path, env=ENVIRONMENT, stdout=log, stderr=log)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster, "PATIENCE_SECONDS", 0.0)
+            assert main(command) == 2
+        error = capsys.readouterr().err
+        assert f"there has been no worker for 0 s; start some with `dask worker {address}`" in error
+        assert error.count("\n") == 1
+        with begun([*GRADE, *command]) as lonely:
+            until(lambda: (tmp_path / "log").read_text().count("Receive client connection") == 2)
+            scheduler.kill()
+            error = lonely.communicate()[1]
+        assert lonely.returncode == 2
+        assert "the scheduler was lost; what was graded is kept" in error
+        assert error.count("\n") == 1
+    finally:
+        scheduler.kill()
+        scheduler.wait()
+
+
 def test_jobs_are_for_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "--out", str(tmp_path), "--dask", "127.0.0.1:1", "--jobs", "2"]) == 2
     assert "--nthreads" in capsys.readouterr().err
@@ -310,6 +346,8 @@ def test_a_folder_arrives_as_intake_would_have_seen_it(tmp_path: Path) -> None:
         return [(one.path, one.size, one.odd, int(one.modified)) for one in members(path, MANY)]
 
     assert seen(there) == seen(folder)
+    assert (there / "notebooks/과제.ipynb").stat().st_mode & 0o400  # whoever grades there need not be root
+    assert not (there / ".git").exists()  # of any size, and nobody reads it
     assert fingerprint(there, MANY) == fingerprint(folder, MANY)
 
 
