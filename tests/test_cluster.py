@@ -181,8 +181,9 @@ def test_after_ctrl_c_nothing_runs_on_the_cluster_and_the_same_command_goes_on(
             first.stdout.readline()
         assert any(sandboxes(nanny) for nanny in workers)
         first.send_signal(signal.SIGINT)
-        assert "the same command goes on" in first.communicate()[1]
-    assert first.returncode == 130
+        output, errors = first.communicate()
+    assert first.returncode == 130, output
+    assert "the same command goes on" in errors
     until(lambda: not any(sandboxes(nanny) for nanny in workers), 20.0)
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "9 submissions, 9 to grade" not in again.stdout
