@@ -4,6 +4,7 @@
     ├── UsageError               a wrong flag or argument                          exit 2
     ├── AssignmentError          assignment.toml, checks or masters are wrong      exit 2
     ├── SandboxError             the sandbox cannot be had on this machine         exit 2
+    ├── ClusterError             the cluster cannot be had, or was lost             exit 2
     ├── IntakeError              the archive cannot be read as a submission        exit 3
     ├── NotGraded                the sandbox ended again and again meanwhile       exit 3
     ├── NotebookError            a notebook cannot be read at all                  a verdict
@@ -41,6 +42,10 @@ class AssignmentError(GraderError):
 
 
 class SandboxError(GraderError):
+    exit_code = 2
+
+
+class ClusterError(GraderError):
     exit_code = 2
 
 

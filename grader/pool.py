@@ -67,6 +67,7 @@ class Pool:
         if "forkserver" in get_all_start_methods():
             self._context = get_context("forkserver")
             self._context.set_forkserver_preload(["grader.unit"])
+        self._closed = False
         self._seats: list[_Seat] = []
         try:
             for _ in range(jobs):
@@ -159,6 +160,8 @@ class Pool:
             self._tell(key)
 
     def _replaced(self, seat: _Seat) -> _Seat:
+        if self._closed:
+            raise SandboxError("the pool was closed meanwhile")
         seat.process.kill()
         seat.process.join()
         seat.pipe.close()
@@ -168,7 +171,8 @@ class Pool:
         return self._seat()
 
     def close(self) -> None:
-        """End all processes, whatever they are at."""
+        """End all processes, whatever they are at; another thread may be grading."""
+        self._closed = True
         for seat in self._seats:
             seat.process.terminate()
         until = time.monotonic() + LEAVE_SECONDS

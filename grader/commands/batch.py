@@ -23,6 +23,7 @@ from grader.commands.common import (
     warn_of_no_sandbox,
 )
 from grader.commands.watching import watched
+from grader.errors import UsageError
 from grader.inert import one_line
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     """Grade what `options` name into the folder `options.out`."""
     from grader import batch
 
+    if options.dask is not None:
+        _prepare_cluster(options)
     known = known_of(options)
     assignment = known.assignment
     cores = len(os.sched_getaffinity(0))
@@ -56,16 +59,21 @@ def run(options: argparse.Namespace) -> int:
         assignment=assignment,
         tier=options.sandbox,
         accuracy=not options.no_accuracy,
-        threads=max(cores // jobs, 1),
+        threads=max(cores // jobs, 1) if options.dask is None else 1,
         force=options.force,
         only=frozenset(options.only or ()),
         shard=options.shard or (1, 1),
     )
 
     def workplace(setup: Setup, ledger: Ledger) -> AbstractContextManager[Workforce]:
+        seconds = HANGS * assignment.config.limits.submission_seconds
+        if options.dask is not None:
+            from grader.cluster import Cluster
+
+            return Cluster(options.dask, setup, assignment, seconds)
         from grader.pool import Pool
 
-        return Pool(setup, jobs, HANGS * assignment.config.limits.submission_seconds, ledger)
+        return Pool(setup, jobs, seconds, ledger)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as CI services end a job
     try:
@@ -75,6 +83,23 @@ def run(options: argparse.Namespace) -> int:
         warn(f"interrupted; what was graded is kept in {options.out}: the same command goes on from there")
         return INTERRUPTED
     return finish(options.out, known, options.fail_under)
+
+
+def _prepare_cluster(options: argparse.Namespace) -> None:
+    """Before anything is read: what --dask needs, and what whoever types it should know. Raises UsageError."""
+    if options.jobs:
+        raise UsageError("--jobs is for this machine; on a cluster it is `dask worker --nthreads` that says how many")
+    try:
+        from grader.cluster import is_open
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("dask", "distributed"):
+            raise
+        raise UsageError("--dask needs the extra of that name: .venv/bin/pip install -e '.[dask]'") from None
+    if is_open(options.dask):
+        warn(
+            f"--dask {options.dask}: nothing protects this scheduler: whoever reaches its port runs code as you, and "
+            "archives and marks travel in clear. Use tls://, or a network that you trust."
+        )
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------

@@ -61,6 +61,9 @@ def run(arguments: list[str]) -> int:
     many.add_argument("--only", nargs="+", metavar="ID", help="grade these alone: student ids, or names of archives")
     many.add_argument("--force", action="store_true", help="grade anew what was graded before")
     many.add_argument("--shard", type=a_shard, metavar="I/N", help="the I-th of N parts; see `grade.py merge --help`")
+    many.add_argument(
+        "--dask", metavar="ADDRESS", help="grade on the cluster of this scheduler (docs/many-machines.md)"
+    )
     many.add_argument("--fail-under", type=float, metavar="POINTS", help=HELP_FAIL_UNDER)
     parser.add_argument("--version", action="version", version=f"grader {__version__}")
     options = parser.parse_args(arguments)
@@ -76,7 +79,7 @@ def _refuse_for_one(options: argparse.Namespace) -> None:
     """What makes sense for a whole class alone. Raises UsageError."""
     if len(options.submissions) > 1:
         raise UsageError("several submissions: name a folder for their results with --out, or grade one at a time")
-    for flag in ("jobs", "roster", "only", "force", "shard", "fail_under"):
+    for flag in ("jobs", "roster", "only", "force", "shard", "dask", "fail_under"):
         if getattr(options, flag):
             raise UsageError(
                 f"--{flag.replace('_', '-')} is for a whole class: name a folder for the results with --out"
