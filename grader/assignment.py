@@ -114,7 +114,12 @@ class Assignment:
 
     @property
     def max_score(self) -> float:
-        return sum(criterion.points for criterion in self.config.criteria.values())
+        return sum(self.maxima.values())
+
+    @property
+    def maxima(self) -> dict[str, float]:
+        """The points of each criterion, in the rubric's order."""
+        return {name: criterion.points for name, criterion in self.config.criteria.items()}
 
     def standin(self, class_name: str) -> str:
         """The source of the stand-in for a class."""

@@ -20,8 +20,7 @@ from typing import Protocol
 from grader.archives import fingerprint
 from grader.assignment import Assignment
 from grader.errors import IntakeError, UsageError
-from grader.gather import Gathered, HandIn, gather, roles_of
-from grader.intake import IntakeLimits
+from grader.gather import Gathered, HandIn, gather, intake_limits, roles_of
 from grader.ledger import NAME, Ledger, Listed, ground, key_of
 from grader.work import Outcome, Setup, Work
 
@@ -99,8 +98,7 @@ Row = tuple[int, HandIn, str]  # place, what was handed in, key
 
 def _listed(plan: Plan, gathered: Gathered) -> list[Row]:
     """Everything of this run's shard, with its key."""
-    config = plan.assignment.config
-    limits = IntakeLimits(archive_bytes=config.limits.archive_mb << 20, members=config.limits.members)
+    limits = intake_limits(plan.assignment.config)
     base = ground(plan.assignment.folder, f"accuracy={plan.accuracy} sandbox={plan.tier}")
     number, count = plan.shard
     rows = []

@@ -33,11 +33,12 @@ from typing import Any
 import dask
 from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, get_worker, wait
 from distributed.comm.addressing import parse_address, parse_host_port
+from msgspec.structs import replace
 
 import grader
 from grader.assignment import Assignment
 from grader.errors import ClusterError, GraderError, IntakeError
-from grader.intake import IntakeLimits
+from grader.gather import intake_limits
 from grader.ledger import ground
 from grader.parcels import Parcel, folder_packed, folder_unpacked, packed, unpacked
 from grader.pool import Pool
@@ -60,8 +61,7 @@ class Cluster:
         self._setup = setup
         self._assignment = assignment
         self._seconds = seconds
-        limits = assignment.config.limits
-        self._limits = IntakeLimits(archive_bytes=limits.archive_mb << 20, members=limits.members)
+        self._limits = intake_limits(assignment.config)
         self._flying: dict[Future[Outcome], Work] = {}
         self._left = ExitStack()
         self._seen = time.monotonic()  # when there was a worker
@@ -235,13 +235,7 @@ class Desk(WorkerPlugin):
         assignment = self._folder / "assignment"
         folder_unpacked(self._assignment, assignment)
         self._assignment = b""
-        self._setup = Setup(
-            assignment=str(assignment),
-            tier=self._setup.tier,
-            accuracy=self._setup.accuracy,
-            threads=self._setup.threads,
-            hidden=(str(self._folder),),
-        )
+        self._setup = replace(self._setup, assignment=str(assignment), hidden=(str(self._folder),))
         self._refusal = ""
         if ground(assignment, "") != self._ground:
             there, here = versions(), self._versions

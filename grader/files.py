@@ -1,7 +1,9 @@
-"""Files that are there whole, or not at all."""
+"""Files that are there whole, or not at all; sheets that people made."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import tempfile
 from contextlib import suppress
@@ -10,6 +12,16 @@ from pathlib import Path
 from grader.errors import UsageError
 
 STANDARD_OUTPUT = Path("-")
+
+
+def read_sheet(path: Path, place: str) -> list[list[str]]:
+    """The rows of a CSV, its header and empty rows included. place: what the error names. Raises UsageError."""
+    try:
+        return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True))
+    except UnicodeDecodeError:
+        raise UsageError(f"{place} is not UTF-8 text; save it as “CSV UTF-8”") from None
+    except (OSError, csv.Error) as error:
+        raise UsageError(f"{place} cannot be read: {error}") from None
 
 
 def write_whole(path: Path, data: bytes) -> None:

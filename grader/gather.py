@@ -24,11 +24,10 @@ from msgspec.structs import replace
 from grader.archives import IntakeLimits, Member, looks_packed, members, printable
 from grader.assignment import Config
 from grader.errors import IntakeError
-from grader.intake import ID_PATTERN, Role, roles_by_name, stem_of, student_id_of
+from grader.intake import ARCHIVE_SUFFIXES, ID_PATTERN, Role, roles_by_name, stem_of, student_id_of
 from grader.records import Frozen
 
 BULK = IntakeLimits(archive_bytes=1 << 40, members=200_000, total_bytes=1 << 40, ratio=1e9, cpu_seconds=3600.0)
-_PACKED = (".gz", ".tgz", ".tar", ".zip", ".7z", ".rar", ".bz2", ".xz")
 _ODD_NAMES = re.compile(r"\.|__macosx$", re.I)  # hidden, or left by a Mac
 _COURSE_SITE = re.compile(r"_(assignsubmission_file|onlinetext)_?$")  # what Moodle appends to a student's name
 _LONG_NUMBER = re.compile(r"[0-9]{6,}")
@@ -54,7 +53,6 @@ class Gathered:
 
     hand_ins: list[HandIn] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    without: Path | None = None
 
 
 def roles_of(config: Config) -> list[Role]:
@@ -63,6 +61,11 @@ def roles_of(config: Config) -> list[Role]:
         Role(id=name, kind=spec.kind, patterns=spec.patterns, max_bytes=spec.max_mb << 20, title=spec.title)
         for name, spec in config.files.items()
     ]
+
+
+def intake_limits(config: Config) -> IntakeLimits:
+    """What one archive of the assignment may cost."""
+    return IntakeLimits(archive_bytes=config.limits.archive_mb << 20, members=config.limits.members)
 
 
 def gather(
@@ -77,17 +80,17 @@ def gather(
     unpacked: an empty folder that a bulk download is unpacked into. without: a folder that is none (the results).
     Raises IntakeError where there is none, or where what was named cannot be read.
     """
-    gathered = Gathered(without=without.resolve() if without is not None else None)
+    gathered, without = Gathered(), without.resolve() if without is not None else None
     for number, path in enumerate(paths):
         if not path.exists():
             raise IntakeError(f"{path} does not exist; name an archive or a folder")
         above = f"{path.resolve().name}/" if len(paths) > 1 and path.is_dir() else ""
         if path.is_dir():
-            _visit(path, above, roles, gathered, top=True)
+            _visit(path, above, roles, gathered, without, top=True)
         elif _is_bulk(path, roles):
             folder = unpacked / str(number)
             gathered.ignored += _unpack(path, folder)
-            _visit(folder, above, roles, gathered, top=True)
+            _visit(folder, above, roles, gathered, without, top=True)
         else:
             gathered.hand_ins.append(_entry(path, path.name))
     if not gathered.hand_ins:
@@ -97,8 +100,10 @@ def gather(
     return gathered
 
 
-def _visit(folder: Path, above: str, roles: Sequence[Role], gathered: Gathered, top: bool = False) -> None:
-    """Add what is found in a folder. Raises IntakeError where it cannot be read."""
+def _visit(
+    folder: Path, above: str, roles: Sequence[Role], gathered: Gathered, without: Path | None, top: bool = False
+) -> None:
+    """Add what is found in a folder, but for one that is left alone. Raises IntakeError where it cannot be read."""
     try:
         with os.scandir(folder) as scan:
             found = sorted((e for e in scan if not _ODD_NAMES.match(e.name)), key=lambda entry: entry.name)
@@ -111,11 +116,10 @@ def _visit(folder: Path, above: str, roles: Sequence[Role], gathered: Gathered, 
     if wanted and not top:
         gathered.hand_ins.append(_entry(folder, above.rstrip("/")))
         return
-    below = Gathered([_entry(Path(entry.path), above + entry.name) for entry in archives], [], gathered.without)
+    below = Gathered([_entry(Path(entry.path), above + entry.name) for entry in archives])
     for entry in folders:
-        if Path(entry.path).resolve() == gathered.without:
-            continue
-        _visit(Path(entry.path), f"{above}{entry.name}/", roles, below)
+        if Path(entry.path).resolve() != without:
+            _visit(Path(entry.path), f"{above}{entry.name}/", roles, below, without)
     if (wanted and not below.hand_ins) or (not top and _is_one(below.hand_ins, roles)):
         gathered.hand_ins.append(_entry(folder, above.rstrip("/") or folder.resolve().name))
         return
@@ -138,7 +142,7 @@ def _is_one(found: Sequence[HandIn], roles: Sequence[Role]) -> bool:
 
 def _is_archive(path: Path, roles: Sequence[Role]) -> bool:
     """By name or by content; a `.pth` is a zip as well, and is none."""
-    if path.name.casefold().endswith(_PACKED):
+    if path.name.casefold().endswith(ARCHIVE_SUFFIXES):
         return True
     return not roles_by_name(_nfc(path.name), roles) and not path.suffix and looks_packed(path)
 
@@ -151,7 +155,7 @@ def _is_bulk(path: Path, roles: Sequence[Role]) -> bool:
         found = [member for member in members(path, BULK) if not member.odd and not member.is_junk]
     except IntakeError:
         return False
-    if any(member.name.casefold().endswith(_PACKED) for member in found):
+    if any(member.name.casefold().endswith(ARCHIVE_SUFFIXES) for member in found):
         return not any(len(member.parts) == 1 and roles_by_name(member.name, roles) for member in found)
     return len(_holders(found, roles)) > 1
 

@@ -27,7 +27,7 @@ _MAX_NAMED = 50  # members that a record names as ignored; a swept-up data folde
 _MAX_IN_A_SENTENCE = 5
 _ONE_AT_A_TIME = "this folder holds several submissions; to grade them all, name a folder for the results with --out"
 _SUFFIXES = (".gz", ".tgz", ".tar", ".zip")
-_ARCHIVES = (*_SUFFIXES, ".7z", ".rar", ".bz2", ".xz")
+ARCHIVE_SUFFIXES = (*_SUFFIXES, ".7z", ".rar", ".bz2", ".xz")
 # what browsers, file managers and Jupyter put at the end of a copy's name, and Colab at its front
 _COPY_END = re.compile(
     r"( ?\(\d{1,3}\)| ?- ?(copy|복사본)( ?\(?\d{1,3}\)?)?|-copy\d{1,3}| copy( \d{1,3})?|의 사본)$", re.I
@@ -242,7 +242,9 @@ def _several(survey: Sequence[Member], choice: _Choice) -> list[str]:
 def _why_nothing(survey: Sequence[Member], choice: _Choice, roles: Sequence[Role], path: Path) -> str:
     """None of the wanted files is there: the sentence that says what is there instead."""
     wanted = ", ".join(role.called for role in roles)
-    inner = [member.path for member in survey if member.name.casefold().endswith(_ARCHIVES) and not member.is_junk]
+    inner = [
+        member.path for member in survey if member.name.casefold().endswith(ARCHIVE_SUFFIXES) and not member.is_junk
+    ]
     if not path.is_dir() and any(_matches(p, printable(path.name), role) for role in roles for p in role.patterns):
         return "it is one of the files asked for, and an archive or a folder is wanted; name the folder that it lies in"
     if not survey:

@@ -5,8 +5,6 @@ The file is a CSV with a header: student_id, criterion, points, comment. Other c
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from grader.errors import UsageError
+from grader.files import read_sheet
 from grader.inert import one_line
 from grader.records import CriterionResult, HandMark, Record
 
@@ -31,12 +30,7 @@ def read_marks(path: Path, maxima: Mapping[str, float]) -> Marks:
     Raises UsageError, naming the line, on what is unknown, out of range or given twice.
     """
     place = f"--marks {path}"
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True))
-    except UnicodeDecodeError:
-        raise UsageError(f"{place} is not UTF-8 text; save it as “CSV UTF-8”") from None
-    except (OSError, csv.Error) as error:
-        raise UsageError(f"{place} cannot be read: {error}") from None
+    rows = read_sheet(path, place)
     header = rows[0] if rows else []
     missing = [column for column in NEEDED if column not in header]
     if missing:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from grader.errors import UsageError
+from grader.files import read_sheet
 from grader.inert import one_line
 
 ID_COLUMNS = ("student_id", "student id", "id", "sis login id", "sis user id", "number", "학번")  # in this order
@@ -20,13 +19,7 @@ def read_roster(path: Path) -> Mapping[str, str]:
     The header names the columns, in any case; a file of one column may have none. Raises UsageError.
     """
     place = f"--roster {path}"
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True))
-    except UnicodeDecodeError:
-        raise UsageError(f"{place} is not UTF-8 text; save it as “CSV UTF-8”") from None
-    except (OSError, csv.Error) as error:
-        raise UsageError(f"{place} cannot be read: {error}") from None
-    rows = [[cell.strip() for cell in row] for row in rows if any(map(str.strip, row))]
+    rows = [[cell.strip() for cell in row] for row in read_sheet(path, place) if any(map(str.strip, row))]
     if not rows:
         raise UsageError(f"{place} is empty; it must hold a column student_id")
     header = [cell.casefold() for cell in rows[0]]

@@ -20,8 +20,8 @@ from grader.checking.student import Student
 from grader.checkpoint import Evaluations, TrainedModel
 from grader.errors import Missing, NotebookError
 from grader.experiments import Experiments, find_experiments
-from grader.gather import roles_of
-from grader.intake import IntakeLimits, Submission, read_submission
+from grader.gather import intake_limits, roles_of
+from grader.intake import Submission, read_submission
 from grader.notebook import Notebook, read_notebook
 from grader.program import definition_fingerprint
 from grader.sandbox import Sandbox
@@ -90,8 +90,7 @@ def opened(
     """
     config = assignment.config
     hidden = hidden_part(assignment)
-    limits = IntakeLimits(archive_bytes=config.limits.archive_mb << 20, members=config.limits.members)
-    submission = read_submission(path, roles_of(config), limits, config.id_pattern, owner)
+    submission = read_submission(path, roles_of(config), intake_limits(config), config.id_pattern, owner)
     notebooks: dict[str, Notebook | str] = {}
     for role, spec in config.files.items():
         if spec.kind == "notebook" and role in submission.files:

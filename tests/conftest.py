@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -113,6 +115,33 @@ def quick(assignment: Assignment, sandbox: WarmProcess, tmp_path: Path) -> Calla
         return grade(path, assignment, sandbox, Options(accuracy=False, criteria=QUICK))
 
     return run
+
+
+def small_assignment(folder: Path, criteria: Collection[str]) -> Path:
+    """The assignment with these criteria alone, in a folder that is made: a submission takes a fraction of a second."""
+    shutil.copytree(ROOT / "reference", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for mutants in (folder / "mutants").glob("*.toml"):
+        if mutants.stem not in criteria:
+            mutants.unlink()
+    lines, keep = [], True
+    for line in (folder / "assignment.toml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            keep = not line.startswith("[criteria.") or line.strip("[]").split(".")[1] in criteria
+        if keep:
+            lines.append(line)
+    (folder / "assignment.toml").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+def timeless_records(out: Path) -> dict[str, Any]:
+    """Every record in a folder of results by its name, without what no two runs share: how long it took."""
+
+    def timeless(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: timeless(one) for key, one in value.items() if key != "seconds"}
+        return [timeless(one) for one in value] if isinstance(value, list) else value
+
+    return {path.name: timeless(json.loads(path.read_text(encoding="utf-8"))) for path in (out / "records").iterdir()}
 
 
 def criterion(record: Record, name: str) -> CriterionResult:

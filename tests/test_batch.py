@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, HandIn
+from conftest import ROOT, HandIn, small_assignment, timeless_records
 
 CLASS = 40
 KILLS = 20
@@ -29,19 +29,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The assignment with two criteria alone, of one notebook each: a submission takes a fraction of a second."""
-    folder = tmp_path_factory.mktemp("small") / "reference"
-    shutil.copytree(ROOT / "reference", folder, ignore=shutil.ignore_patterns("__pycache__", "data"))
-    (folder / "data").mkdir()
-    kept, keep = [], True
-    for line in (folder / "assignment.toml").read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            table = line.strip("[]").split(".")
-            keep = table[0] not in ("checkpoint", "experiments") and (table[0] != "criteria" or table[1] in SMALL)
-        if keep:
-            kept.append(line)
-    (folder / "assignment.toml").write_text("\n".join(kept), encoding="utf-8")
-    return folder
+    """The assignment with two criteria alone, of one notebook each."""
+    return small_assignment(tmp_path_factory.mktemp("small") / "reference", SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +59,6 @@ def command(small: Path, *arguments: str | Path) -> list[str]:
     return [sys.executable, str(ROOT / "grade.py"), "--assignment", str(small), *map(str, arguments)]
 
 
-def records(out: Path) -> dict[str, Any]:
-    """Every record without what no two runs share: how long it took."""
-    found = {}
-    for path in sorted((out / "records").iterdir()):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        record["seconds"] = 0
-        for criterion in record["criteria"]:
-            for check in criterion["checks"]:
-                check["seconds"] = 0
-        found[path.name] = record
-    return found
-
-
 def sheet(out: Path) -> dict[str, dict[str, str]]:
     with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
         return {row["student_id"]: row for row in csv.DictReader(file)}
@@ -100,7 +76,7 @@ def undisturbed(grade: Run, submissions: Path, tmp_path_factory: pytest.TempPath
 def test_a_class_is_graded_and_written(undisturbed: Path) -> None:
     rows = sheet(undisturbed)
     assert len(rows) == CLASS
-    assert len(records(undisturbed)) == CLASS - 1
+    assert len(timeless_records(undisturbed)) == CLASS - 1
     assert rows["1102444001"]["score"] == rows["1102444001"]["max_score"] == "13"
     assert float(rows["1102444000"]["positional_encoding"]) < 10
     assert rows[f"11024440{CLASS - 1}"]["status"] == "refused"
@@ -131,7 +107,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_records(
     graded.update(line.split()[1] for line in done.stdout.splitlines() if _is_graded(line))
     assert done.returncode == 3, done.stderr
     assert set(graded.values()) == {1}
-    assert records(tmp_path) == records(undisturbed)
+    assert timeless_records(tmp_path) == timeless_records(undisturbed)
     for name in ("grades.csv", "summary.json"):
         assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
 
@@ -204,7 +180,7 @@ def test_parts_of_a_class_are_merged_into_the_same_results(grade: Run, few: Path
     half = merge(small, parts[0], "--out", tmp_path / "half")
     assert "shards are missing: 2/2" in half.stderr
     assert merge(small, *parts, "--out", tmp_path / "merged").returncode == 3
-    assert records(tmp_path / "merged") == records(whole)
+    assert timeless_records(tmp_path / "merged") == timeless_records(whole)
     assert (tmp_path / "merged/grades.csv").read_bytes() == (whole / "grades.csv").read_bytes()
     assert merge(small, few, "--out", tmp_path / "none").returncode == 2
 

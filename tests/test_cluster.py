@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, HandIn
+from conftest import ROOT, HandIn, small_assignment, timeless_records
 from distributed import KilledWorker
 
 from grader import cluster
@@ -100,20 +99,9 @@ def workers(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An assignment with few checks, in a folder that no worker knows of."""
-    folder = tmp_path_factory.mktemp("small") / "assignment"
-    shutil.copytree(ROOT / "reference", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    kept = ("positional_encoding", "attention", "mlp")
-    for mutants in (folder / "mutants").glob("*.toml"):
-        if mutants.stem not in kept:
-            mutants.unlink()
-    lines, keep = [], True
-    for line in (folder / "assignment.toml").read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            keep = not line.startswith("[criteria.") or line.strip("[]").split(".")[1] in kept
-        if keep:
-            lines.append(line)
-    (folder / "assignment.toml").write_text("\n".join(lines), encoding="utf-8")
-    return folder
+    return small_assignment(
+        tmp_path_factory.mktemp("small") / "assignment", ("positional_encoding", "attention", "mlp")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -136,17 +124,6 @@ def class_of_nine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def records(out: Path) -> dict[str, Any]:
-    """Every record by its name, but for how long it took."""
-
-    def timeless(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: timeless(one) for key, one in value.items() if key != "seconds"}
-        return [timeless(one) for one in value] if isinstance(value, list) else value
-
-    return {path.name: timeless(json.loads(path.read_text(encoding="utf-8"))) for path in (out / "records").iterdir()}
-
-
 @pytest.mark.timeout(180)
 def test_a_worker_that_is_killed_in_the_middle_changes_no_record(
     address: str, workers: list[int], small: Path, class_of_nine: Path, tmp_path: Path
@@ -166,8 +143,8 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_record(
     assert "9 submissions: 8 graded, 1 refused" in output
     near = subprocess.run([*command, str(tmp_path / "near")], capture_output=True, text=True, check=False)
     assert near.returncode == 3, near.stderr
-    assert len(records(tmp_path / "near")) == 8
-    assert records(tmp_path / "far") == records(tmp_path / "near")
+    assert len(timeless_records(tmp_path / "near")) == 8
+    assert timeless_records(tmp_path / "far") == timeless_records(tmp_path / "near")
     assert (tmp_path / "far/grades.csv").read_text() == (tmp_path / "near/grades.csv").read_text()
 
 

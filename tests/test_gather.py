@@ -62,7 +62,7 @@ def test_a_folder_of_archives(find: Find, tmp_path: Path) -> None:
 
 
 def test_a_folder_a_student(find: Find, tmp_path: Path) -> None:
-    subs = write(tmp_path / "subs", *(f"1102444016/{name}" for name in ALL), *(f"kim/work/{name}" for name in ALL))
+    subs = write(tmp_path / "subs", *(f"1102444016/{name}" for name in ALL), *(f"kim/hw2/{name}" for name in ALL))
     assert found(find(subs)) == {"1102444016": "1102444016", "kim": "kim"}
 
 

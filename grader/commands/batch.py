@@ -113,10 +113,6 @@ class Known:
     marks: Marks
     roster: Mapping[str, str]
 
-    @property
-    def maxima(self) -> dict[str, float]:
-        return {name: criterion.points for name, criterion in self.assignment.config.criteria.items()}
-
 
 def known_of(options: argparse.Namespace) -> Known:
     """Read --assignment, --marks and --roster, before an evening's work. Raises UsageError and AssignmentError."""
@@ -124,10 +120,10 @@ def known_of(options: argparse.Namespace) -> Known:
     from grader.marks import read_marks
     from grader.roster import read_roster
 
-    known = Known(load_assignment(options.assignment), {}, {})
-    marks = read_marks(options.marks, known.maxima) if options.marks is not None else {}
+    assignment = load_assignment(options.assignment)
+    marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     roster = read_roster(options.roster) if options.roster is not None else {}
-    return Known(known.assignment, marks, roster)
+    return Known(assignment, marks, roster)
 
 
 def finish(out: Path, known: Known, fail_under: float | None) -> int:
@@ -144,12 +140,12 @@ def finish(out: Path, known: Known, fail_under: float | None) -> int:
         listed, facts = ledger.listed(), ledger.facts()
     for place, one in enumerate(listed):
         if known.marks and one.outcome is not None and one.outcome.record is not None:
-            record = with_marks(one.outcome.record, known.marks, known.maxima)
+            record = with_marks(one.outcome.record, known.marks, known.assignment.maxima)
             listed[place] = replace(one, outcome=replace(one.outcome, record=record))
     everyone = results.standings(listed, known.roster)
     left_out = json.loads(facts.get("left_out", "[]"))
     summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out)
-    results.write_results(out, everyone, summary, list(known.maxima))
+    results.write_results(out, everyone, summary, list(known.assignment.maxima))
     with unread(sys.stdout):
         for line in _closing(everyone, summary, out):
             print(line)

@@ -103,14 +103,13 @@ def _grade(options: argparse.Namespace, path: Path) -> int:
     from grader.submission import worker_limits
 
     assignment = load_assignment(options.assignment)
-    maxima = {name: criterion.points for name, criterion in assignment.config.criteria.items()}
-    marks = read_marks(options.marks, maxima) if options.marks is not None else {}
+    marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     if options.sandbox == "none":
         warn_of_no_sandbox()
     hidden = [assignment.folder, path.resolve().parent]
     with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar() as progress:
         record = grade(path, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
-    record = with_marks(record, marks, maxima) if marks else record
+    record = with_marks(record, marks, assignment.maxima) if marks else record
     output = sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout
     with unread(output):
         show(record, Console(highlight=False, file=output or io.StringIO()))  # there is none after `>&-`
