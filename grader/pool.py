@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -79,7 +79,8 @@ class Pool:
     def _seat(self) -> _Seat:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._setup), daemon=False)
-        process.start()
+        with _deaf_to_interrupts():
+            process.start()
         theirs.close()
         return _Seat(process, ours)
 
@@ -189,16 +190,36 @@ class Pool:
         self.close()
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What starts in here never hears Ctrl-C, not even in its first instructions: it is for the process one sees."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 # ---- in a process of its own ----------------------------------------------------------------------------------------
 
 
 def _serve(pipe: Connection, setup: Setup) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that the user sees
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # pytest lets a KeyboardInterrupt alone pass through
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with suppress(KeyboardInterrupt):
+        try:
+            # pytest lets a KeyboardInterrupt alone pass through. Nothing may raise it outside this block.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            _grade_until_closed(pipe, setup)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _grade_until_closed(pipe: Connection, setup: Setup) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from grader.unit import Bench  # with torch, which the process that the user sees never needs
 
-    with suppress(KeyboardInterrupt, EOFError, OSError):
+    with suppress(EOFError, OSError):
         try:
             bench = Bench(setup, _Remembered(pipe))
         except GraderError as error:
