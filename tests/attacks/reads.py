@@ -99,9 +99,15 @@ ATTACKS = [
                         except OSError:
                             continue
                         tell(found and (path, found[0]))
-                tell(re.search("CANARY-[0-9a-f]{16}", top) and os.path.exists(top) and top)
         """,
         weakened="no_walls",
+    ),
+    Attack(
+        name="read_existence",
+        tries="asks whether the hidden folder is there at all",
+        code="tell(os.path.exists(FIELD['reference']) and FIELD['reference'])",
+        weakened="no_walls",
+        granted="that a path exists",
     ),
     Attack(
         name="read_by_link",
@@ -127,7 +133,7 @@ ATTACKS = [
             handle = (ctypes.c_char * 136)()
             struct.pack_into("Ii", handle, 0, 8, 1)
             struct.pack_into("II", handle, 8, 2, 0)  # inode 2: the root of a file system
-            place = os.open("/usr", os.O_RDONLY)
+            place = os.open("/usr/lib", os.O_RDONLY)
             if libc.open_by_handle_at(place, handle, os.O_RDONLY) >= 0 or ctypes.get_errno() not in (
                 errno.EPERM, errno.ENOSYS, errno.EACCES
             ):
