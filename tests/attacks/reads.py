@@ -88,7 +88,7 @@ ATTACKS = [
         tries="walks through all folders but the system's for a canary in any file",
         code="""
             until = time.monotonic() + 3
-            for top in ("/tmp", "/run", "/root", "/home", "/mnt", "/srv", "/var", "/data", FIELD["reference"]):
+            for top in (FIELD["reference"], "/tmp", "/run", "/root", "/home", "/mnt", "/srv", "/var", "/data"):
                 for folder, _, files in os.walk(top):
                     for name in files:
                         path = os.path.join(folder, name)
