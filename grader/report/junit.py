@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from grader.inert import one_line
-from grader.records import Blame, CriterionResult, Record, Verdict
+from grader.records import Blame, CheckResult, CriterionResult, Record, Verdict
 from grader.report.results import ABSENT, GRADED, NOT_GRADED, PENDING, REFUSED, Standing
 from grader.report.wording import MOST, accuracy_words, verdict_words
 
@@ -37,7 +37,7 @@ class _Case:
 def junit_xml(everyone: Sequence[Standing], written: datetime, host: str) -> bytes:
     """The file for these submissions. written: when, in UTC; host: the machine's name."""
     root = ET.Element("testsuites")
-    suites = [_suite(number, standing, written, host) for number, standing in enumerate(everyone)]
+    suites = [_suite(standing, written, host) for standing in everyone]
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     root.set("time", f"{sum(float(suite.get('time', '0')) for suite in suites):.3f}")
@@ -47,13 +47,12 @@ def junit_xml(everyone: Sequence[Standing], written: datetime, host: str) -> byt
     return data + b"\n"
 
 
-def _suite(number: int, standing: Standing, written: datetime, host: str) -> ET.Element:
+def _suite(standing: Standing, written: datetime, host: str) -> ET.Element:
     record = standing.record
     cases = list(_cases(record)) if record else [_without_record(standing)]
     endings = Counter(case.ending for case in cases)
     suite = ET.Element(
         "testsuite",
-        id=str(number),
         name=one_line(standing.student_id, MOST),
         tests=str(len(cases)),
         failures=str(endings[FAILURE]),
@@ -106,8 +105,12 @@ def _cases(record: Record) -> Iterator[_Case]:
                 seconds=check.seconds,
                 ending="" if passed else ENDINGS[check.blame],
                 kind=check.verdict.value,
-                message=f"-{check.max_points - check.points:g}: {check.message}",
+                message=": ".join(filter(None, (_lost(check), check.message))),
             )
+
+
+def _lost(check: CheckResult) -> str:
+    return f"-{check.max_points - check.points:g}" if check.points < check.max_points else ""
 
 
 def _whole(criterion: CriterionResult, classname: str) -> _Case:
