@@ -71,7 +71,9 @@ def test_no_more_is_shown_than_github_shows_and_the_rest_is_counted() -> None:
     assert found[-1].message == "2 more errors: see the step's summary"
 
 
-@pytest.mark.parametrize("name", ["../one.ipynb", "a/../one.ipynb", "a,b.ipynb", "a:b.ipynb", "a%b.ipynb", "한글.ipynb", "-a.ipynb", ""])
+@pytest.mark.parametrize(
+    "name", ["../one.ipynb", "a/../one.ipynb", "a,b.ipynb", "a:b.ipynb", "a%b.ipynb", "한글.ipynb", "-a.ipynb", ""]
+)
 def test_a_notebook_is_named_only_where_its_name_is_plain(name: str) -> None:
     made = made_of(PASSED, flags=(Flag(id="f", message="m", evidence={"file": "part1"}),))
     made = msgspec.structs.replace(made, submission=msgspec.structs.replace(made.submission, files={"part1": name}))
