@@ -10,8 +10,8 @@ import msgspec
 
 from grader.assignment import Assignment, load_assignment
 from grader.errors import GraderError, IntakeError
-from grader.gather import HandIn, gather, roles_of
-from grader.intake import roles_by_name
+from grader.gather import HandIn, gather, intake_limits, roles_of
+from grader.intake import read_submission, roles_by_name
 from grader.records import Blame
 from grader.work import Outcome, Setup, Work
 
@@ -33,14 +33,15 @@ def outcome_of(root: Path, assignment: Path, tier: str) -> Outcome:
 
 
 def _graded(root: Path, assignment: Assignment, tier: str) -> Outcome:
-    hand_in = _the_one(root / SUBMISSION, assignment)
-    from grader.unit import Bench  # torch comes with it: what was refused above waits for nothing
+    config, student = assignment.config, student_of(root / METADATA)
+    path = Path(_the_one(root / SUBMISSION, assignment).path)
+    read_submission(path, roles_of(config), intake_limits(config), config.id_pattern)  # to be refused at once, or not
+    from grader.unit import Bench  # torch comes with it
 
-    student = student_of(root / METADATA)
     setup = Setup(assignment=str(assignment.folder), tier=tier, hidden=(str(root / SUBMISSION), str(root / "results")))
     bench = Bench(setup)
     try:
-        outcome = bench.grade(Work(position=0, path=hand_in.path, owner=student))
+        outcome = bench.grade(Work(position=0, path=str(path), owner=student))
     finally:
         bench.close()
     if outcome.record is None or not student:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from grader.commands.common import FULL_MARKS, NOT_GRADED, a_path, new_parser, unread
 from grader.errors import UsageError
 from grader.files import write_whole
 from grader.inert import one_line
+
+if TYPE_CHECKING:
+    from grader.work import Outcome
 
 AUTOGRADE = """\
 What run_autograder calls at Gradescope: grade FOLDER/submission, write FOLDER/results/results.json, however it ends.
@@ -32,8 +37,18 @@ def run(arguments: list[str]) -> int:
     (options.root / RESULTS).parent.mkdir(exist_ok=True)
     write_whole(options.root / RESULTS, results_json(outcome))
     record = outcome.record
-    said = f"{record.score:g} / {record.max_score:g}, sandbox {record.sandbox}" if record else outcome.reason
     with unread(sys.stdout):
-        for line in (said, *outcome.trace.splitlines()):
+        for line in _said(outcome):
             print(one_line(line))
     return NOT_GRADED if record is None or record.needs_person else FULL_MARKS
+
+
+def _said(outcome: Outcome) -> Iterator[str]:
+    """For the log. What a student's files are called stands in the results alone."""
+    if outcome.record is not None:
+        yield f"{outcome.record.score:g} / {outcome.record.max_score:g}, sandbox {outcome.record.sandbox}"
+    elif outcome.blame == "student":
+        yield "refused; the results say why"
+    else:
+        yield outcome.reason
+        yield from outcome.trace.splitlines()
