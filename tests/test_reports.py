@@ -18,6 +18,7 @@ from conftest import ROOT, HandIn, small_assignment
 from handmade import BROKEN, FAILED, HOSTILE, PASSED, made_of, record
 
 from grader.cli import main
+from grader.errors import IntakeError
 from grader.records import Record, from_json, to_json
 from grader.report.schema import record_schema
 
@@ -70,16 +71,20 @@ def test_one_run_writes_every_report(small: Path, wrong: Path, tmp_path: Path) -
     assert written.startswith("what another step wrote\n## `1102444016`: 5 of 13 points\n")
 
 
-def test_what_cannot_be_read_is_in_the_reports_as_well(small: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "1102444016.zip"
+def test_what_cannot_be_graded_is_in_the_reports_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise IntakeError("1102444016.zip: it is no archive")
+
+    monkeypatch.setattr("grader.commands.grade._record_of", refuse)  # torch and a sandbox take seconds
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    archive, out, junit = (tmp_path / name for name in ("1102444016.zip", "results.json", "junit.xml"))
     archive.write_bytes(b"none")
-    out = tmp_path / "results.json"
-    call = [archive, "--assignment", small, "--gradescope", out, "--junit", tmp_path / "j.xml", "--github"]
-    done = cli(*call, GITHUB_STEP_SUMMARY="")
-    assert done.returncode == 3
+    assert main([str(archive), "--gradescope", str(out), "--junit", str(junit), "--github"]) == 3
     assert json.loads(out.read_bytes())["score"] == 0
-    assert ET.parse(tmp_path / "j.xml").getroot().get("failures") == "1"
-    assert done.stdout.startswith("::warning title=1102444016.zip%3A refused::")
+    assert ET.parse(junit).getroot().get("failures") == "1"
+    assert capsys.readouterr().out.startswith("::warning title=1102444016.zip%3A refused::1102444016.zip: it is no")
 
 
 def test_a_class_has_a_suite_a_student_and_a_page(small: Path, wrong: Path, tmp_path: Path) -> None:
