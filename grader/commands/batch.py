@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grader.commands import reports
 from grader.commands.common import (
     FULL_MARKS,
     INTERRUPTED,
@@ -45,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Grade what `options` name into the folder `options.out`."""
     from grader import batch
 
+    reports.refuse_impossible(options)
     if options.dask is not None:
         _prepare_cluster(options)
     known = known_of(options)
@@ -77,12 +79,12 @@ def run(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as CI services end a job
     try:
-        with watched() as watcher:
+        with reports.quoted(options.github, sys.stdout), watched() as watcher:
             batch.run(plan, workplace, watcher)
     except KeyboardInterrupt:
         warn(f"interrupted; what was graded is kept in {options.out}: the same command goes on from there")
         return INTERRUPTED
-    return finish(options.out, known, options.fail_under)
+    return finish(options, known)
 
 
 def _prepare_cluster(options: argparse.Namespace) -> None:
@@ -126,9 +128,8 @@ def known_of(options: argparse.Namespace) -> Known:
     return Known(assignment, marks, roster)
 
 
-def finish(out: Path, known: Known, fail_under: float | None) -> int:
-    """Write the results from the journal in `out`, say how the class did, and return the exit code."""
-
+def finish(options: argparse.Namespace, known: Known) -> int:
+    """Write the results from the journal in `options.out`, say how the class did, and return the exit code."""
     from msgspec.structs import replace
 
     import grader
@@ -136,6 +137,7 @@ def finish(out: Path, known: Known, fail_under: float | None) -> int:
     from grader.marks import with_marks
     from grader.report import results
 
+    out, fail_under = options.out, options.fail_under
     with batch.opened(out) as ledger:
         listed, facts = ledger.listed(), ledger.facts()
     for place, one in enumerate(listed):
@@ -146,9 +148,10 @@ def finish(out: Path, known: Known, fail_under: float | None) -> int:
     left_out = json.loads(facts.get("left_out", "[]"))
     summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out)
     results.write_results(out, everyone, summary, list(known.assignment.maxima))
-    with unread(sys.stdout):
+    with reports.quoted(options.github, sys.stdout), unread(sys.stdout):
         for line in _closing(everyone, summary, out):
             print(line)
+    reports.write_class(options, everyone, summary)
     if summary.problems or summary.needs_person:
         return NOT_GRADED
     below = [s for s in everyone if s.record and fail_under is not None and s.record.score < fail_under]

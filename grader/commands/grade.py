@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grader import __version__
+from grader.commands import reports
 from grader.commands.batch import HELP_FAIL_UNDER, HELP_MARKS, HELP_ROSTER
 from grader.commands.batch import run as grade_class
 from grader.commands.common import (
@@ -23,8 +24,11 @@ from grader.commands.common import (
     unread,
     warn_of_no_sandbox,
 )
-from grader.errors import IntakeError, UsageError
+from grader.errors import IntakeError, NotGraded, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
+
+if TYPE_CHECKING:
+    from grader.records import Record
 
 DESCRIPTION = """\
 Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks and the .pth.
@@ -32,6 +36,8 @@ Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks a
   python grade.py 1102444016.tar.gz             grade it, explain every lost point
   python grade.py 1102444016.tar.gz --json FILE write the record as well
   python grade.py SUBMISSIONS/ --out results/   grade a class: go on after a crash, grades.csv, a record a student
+  python grade.py gradebook EXPORT.csv --results results/  fill a sheet that Canvas or Moodle exported
+  python grade.py gradescope --output autograder.zip       an autograder for Gradescope
   python grade.py merge PARTS… --out results/   put the results of several machines together
   python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
   python grade.py verify                        prove the assignment: reference, template, mutants, variants
@@ -49,11 +55,13 @@ def run(arguments: list[str]) -> int:
         help="the archive or folder; with --out, any number",
     )
     parser.add_argument("--json", type=a_path, metavar="FILE", help="write the record to FILE; - for standard output")
+    parser.add_argument("--gradescope", type=a_path, metavar="FILE", help="write Gradescope's results.json")
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the 10,000 test images")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
         "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
     )
+    reports.add_options(parser)
     many = parser.add_argument_group("a whole class")
     many.add_argument("--out", type=a_path, metavar="FOLDER", help="grade all that is there, and write results here")
     many.add_argument("--jobs", type=a_count, metavar="N", help="processes side by side (default: cores)")
@@ -70,6 +78,10 @@ def run(arguments: list[str]) -> int:
     if options.out is not None:
         if options.json is not None:
             raise UsageError(f"--json is for one submission; with --out the records are in {options.out}/records/")
+        if options.gradescope is not None:
+            raise UsageError("--gradescope is for one submission: Gradescope asks for one at a time")
+        if options.junit == STANDARD_OUTPUT:
+            raise UsageError("--junit - is for one submission; with --out name a file")
         return grade_class(options)
     _refuse_for_one(options)
     return _grade(options, options.submissions[0])
@@ -89,16 +101,37 @@ def _refuse_for_one(options: argparse.Namespace) -> None:
 def _grade(options: argparse.Namespace, path: Path) -> int:
     if not path.exists():
         raise IntakeError(f"{path} does not exist; name an archive or a folder")
-    if options.json is not None and options.json != STANDARD_OUTPUT:
-        _refuse_unwritable(options.json)
+    reports.refuse_impossible(options)
 
     from rich.console import Console
 
+    from grader.records import Blame, to_json
+    from grader.report.results import alone
+    from grader.report.terminal import show
+    from grader.work import Outcome
+
+    try:
+        record = _record_of(options, path)
+    except (IntakeError, NotGraded) as error:
+        blame = Blame.STUDENT if isinstance(error, IntakeError) else Blame.GRADER
+        reports.write_one(options, alone(path.name, Outcome(reason=str(error), blame=blame)))
+        raise
+    output = sys.stderr if reports.takes_output(options) else sys.stdout
+    with reports.quoted(options.github, output), unread(output):
+        show(record, Console(highlight=False, file=output or io.StringIO()))  # there is none after `>&-`
+    if options.json is not None:
+        write_whole(options.json, to_json(record))
+    reports.write_one(options, alone(path.name, Outcome(record=record)))
+    if record.needs_person:
+        return NOT_GRADED
+    return FULL_MARKS if record.score >= record.max_score else POINTS_LOST
+
+
+def _record_of(options: argparse.Namespace, path: Path) -> Record:
+    """Grade it, a person's marks included. Raises IntakeError, NotGraded, and what is wrong with the configuration."""
     from grader.assignment import load_assignment
     from grader.marks import read_marks, with_marks
     from grader.pipeline import Options, grade
-    from grader.records import to_json
-    from grader.report.terminal import show
     from grader.sandbox.tiers import open_sandbox
     from grader.submission import worker_limits
 
@@ -109,26 +142,4 @@ def _grade(options: argparse.Namespace, path: Path) -> int:
     hidden = [assignment.folder, path.resolve().parent]
     with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar() as progress:
         record = grade(path, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
-    record = with_marks(record, marks, assignment.maxima) if marks else record
-    output = sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout
-    with unread(output):
-        show(record, Console(highlight=False, file=output or io.StringIO()))  # there is none after `>&-`
-    if options.json is not None:
-        write_whole(options.json, to_json(record))
-    if record.needs_person:
-        return NOT_GRADED
-    return FULL_MARKS if record.score >= record.max_score else POINTS_LOST
-
-
-def _refuse_unwritable(path: Path) -> None:
-    """Before an evening's work, not after it. Raises UsageError."""
-    if path.is_dir():
-        raise UsageError(f"--json {path} is a folder; name a file")
-    if path.exists() and not path.is_file():  # a device or a pipe is written to where it is
-        written = path
-    else:
-        written = path.resolve().parent  # the file is replaced by a new one in the same folder
-        if not written.is_dir():
-            raise UsageError(f"--json {path}: the folder {written} does not exist; make it, or name another")
-    if not os.access(written, os.W_OK):
-        raise UsageError(f"--json {path} cannot be written; name a file in a folder of yours")
+    return with_marks(record, marks, assignment.maxima) if marks else record

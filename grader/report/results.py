@@ -19,6 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from grader.files import write_whole
+from grader.gather import HandIn
 from grader.inert import cell, json_text
 from grader.ledger import Listed
 from grader.records import Frozen, Record, to_json
@@ -118,6 +119,12 @@ def _standing(student: str, name: str, many: Sequence[Listed]) -> Standing:
         why = "the latest" if counts is ordered[-1] else "the latest that could be graded"
         notes.append(f"handed in {len(many)} times: {counts.hand_in.name}, {why}, counts, and not {kept}")
     return Standing(student, name, counts, others, tuple(notes))
+
+
+def alone(name: str, outcome: Outcome) -> Standing:
+    """One submission graded by itself, as the class that it is the whole of. name: of the archive or folder."""
+    student = outcome.record.submission.student_id if outcome.record else name
+    return Standing(student, counts=Listed(position=0, hand_in=HandIn(name=name, path=name), key="", outcome=outcome))
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------

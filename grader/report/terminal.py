@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.inert import one_line
-from grader.records import CheckResult, CriterionResult, Diagnosis, Record, Verdict
+from grader.records import CriterionResult, Diagnosis, Record, Verdict
+from grader.report.wording import accuracy_words, by_message, not_passed, verdict_words
 
 STYLES = {
     Verdict.PASSED: "green",
@@ -45,12 +46,8 @@ def _marks(record: Record) -> Table:
     table.add_column(no_wrap=True)
     for criterion in record.criteria:
         style = STYLES.get(criterion.verdict, LOST)
-        verdict = criterion.verdict.value + (" (proposed)" if criterion.proposed else "")
-        if criterion.by_hand is not None:
-            comment = f": {one_line(criterion.by_hand.comment)}" if criterion.by_hand.comment else ""
-            verdict = f"by hand, computed {criterion.by_hand.computed:g}{comment}"
         points = f"{criterion.points:g} / {criterion.max_points:g}"
-        table.add_row(Text(criterion.title), points, Text(verdict, style=style))
+        table.add_row(Text(criterion.title), points, Text(verdict_words(criterion), style=style))
     return table
 
 
@@ -64,32 +61,23 @@ def _hanging(label: Text, message: str, width: int) -> Table:
 
 
 def _reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iterator[Text | Padding | Table]:
-    lost = [check for check in criterion.checks if check.verdict is not Verdict.PASSED]
+    lost = not_passed(criterion)
     if lost:
         yield Text(f"{criterion.title}: {criterion.points:g} of {criterion.max_points:g}", style="bold")
     for diagnosis in diagnoses:
         if diagnosis.criterion == criterion.id:
             yield Padding(Text(one_line(diagnosis.message), style="bold cyan"), (0, 0, 0, 2))
-    for message, checks in _by_message(lost).items():
+    for message, checks in by_message(lost).items():
         for check in checks:
             points = f"-{check.max_points - check.points:g}"
             yield _hanging(Text(f"  {points:>5}  ", style=STYLES.get(check.verdict, LOST)), check.title, 9)
         yield Padding(Text(f"{checks[0].verdict.value}: {one_line(message)}"), (0, 0, 0, 9))
 
 
-def _by_message(checks: list[CheckResult]) -> dict[str, list[CheckResult]]:
-    """One reason often costs several checks: say it once."""
-    grouped: dict[str, list[CheckResult]] = {}
-    for check in checks:
-        grouped.setdefault(check.message, []).append(check)
-    return grouped
-
-
 def _last_line(record: Record) -> str:
     text = f"{record.score:g} / {record.max_score:g}"
-    checkpoint = record.checkpoint
-    if checkpoint.accuracy is not None:
-        text += f"   test accuracy {checkpoint.accuracy:.2%} ({checkpoint.correct} of {checkpoint.total})"
+    if accuracy := accuracy_words(record):
+        text += f"   {accuracy}"
     if record.needs_person:
         text += "   the grader is at fault somewhere: a person must look"
     return f"{text}   sandbox {record.sandbox}, {record.seconds:.1f} s"
