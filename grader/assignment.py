@@ -74,6 +74,26 @@ class ExperimentsSpec(Frozen, frozen=True):
     settings: tuple[str, ...] = ()
 
 
+class InputSpec(Frozen, frozen=True):
+    """A tensor that is made up: random numbers of this shape; with `below` whole numbers from 0, or truth values."""
+
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0, le=10_000)], ...]
+    below: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = 0
+    boolean: bool = False
+
+
+class ShapeSpec(Frozen, frozen=True):
+    """A shape that the hand-out promises, for `--self-check`: what `name`, built with `arguments`, makes of `inputs`.
+
+    A function is called with the inputs alone.
+    """
+
+    name: str
+    inputs: tuple[InputSpec, ...]
+    output: tuple[int, ...]
+    arguments: tuple[bool | int | float | str, ...] = ()
+
+
 class LimitsSpec(Frozen, frozen=True):
     """Limits of one submission; the reasons stand beside the values in assignment.toml."""
 
@@ -110,6 +130,7 @@ class Config(Frozen, frozen=True):
     tolerance: ToleranceSpec
     checkpoint: CheckpointSpec | None = None
     experiments: ExperimentsSpec | None = None
+    shapes: tuple[ShapeSpec, ...] = ()
     limits: LimitsSpec = LimitsSpec()
     variants: str = "variants"  # correct alternatives, for `verify`; relative to the assignment's folder
     template: str = "student_template"  # where the hand-out is written; relative to the assignment's folder
@@ -187,6 +208,9 @@ def _consistent(assignment: Assignment) -> None:
             refuse(f"classes.{name}", f"file “{spec.file}” is not among [files]")
         if spec.standin and not isfile(assignment.folder / spec.standin):
             refuse(f"classes.{name}", f"the stand-in {spec.standin} does not exist")
+    for shape in config.shapes:
+        if shape.name not in config.classes:
+            refuse("shapes", f"“{shape.name}” is not among [classes]")
     for name, criterion in config.criteria.items():
         where = f"criteria.{name}"
         if abs(sum(criterion.checks.values()) - criterion.points) > 1e-9:
