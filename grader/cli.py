@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from grader.commands.common import INTERRUPTED, USAGE, warn
 from grader.errors import GraderError
 
-VERBS = ("merge", "template", "verify", "doctor", "new", "public")  # each a module of grader.commands; else to be graded
+VERBS = (
+    "merge",
+    "template",
+    "verify",
+    "doctor",
+    "new",
+    "public",
+)  # each a module of grader.commands; else to be graded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

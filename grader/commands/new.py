@@ -13,8 +13,8 @@ from grader.commands.common import FULL_MARKS, Parser, a_path, unread
 from grader.errors import UsageError
 
 DESCRIPTION = """\
-Lay out the folder of a new assignment: one notebook, one class, its checks, two known mistakes, one correct alternative.
-It works as it is; docs/writing-an-assignment.md says how it becomes yours.
+Lay out the folder of a new assignment: one notebook, one class, its checks, two known mistakes, one correct
+alternative. It works as it is; docs/writing-an-assignment.md says how it becomes yours.
 """
 SKELETON = Path(__file__).resolve().parents[1] / "skeleton"
 OLD_ID = 'id = "my-assignment"'
@@ -26,7 +26,9 @@ def run(arguments: list[str]) -> int:
     path: Path = parser.parse_args(arguments).path
     files = lay_out(path)
     with unread(sys.stdout):
-        print(f"{path}: {files} files. It is whole already; prove it, then make it yours (docs/writing-an-assignment.md):")
+        print(
+            f"{path}: {files} files. It is whole already; prove it, then make it yours (docs/writing-an-assignment.md):"
+        )
         print(f"  python grade.py verify --assignment {shlex.quote(str(path))}")
     return FULL_MARKS
 
@@ -49,7 +51,9 @@ def lay_out(path: Path) -> int:
             else:
                 made.rename(path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be made: {error.strerror or error}; name a folder in a place of yours") from None
+        raise UsageError(
+            f"{path} cannot be made: {error.strerror or error}; name a folder in a place of yours"
+        ) from None
     return sum(1 for file in path.rglob("*") if file.is_file())
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from grader.assignment import Assignment
 from grader.commands.common import FULL_MARKS, HERE, POINTS_LOST, a_path, new_parser, unread, warn
@@ -24,7 +26,7 @@ def run(arguments: list[str]) -> int:
     from grader.assignment import load_assignment
 
     assignment: Assignment = load_assignment(options.assignment)
-    folder = options.out or (assignment.folder / assignment.config.template).resolve()
+    folder = options.out or Path(os.path.normpath(options.assignment / assignment.config.template))
     if not options.check:
         try:
             written = template.write_template(assignment.folder, folder)
