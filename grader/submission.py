@@ -137,10 +137,9 @@ def experiments_of(opened: Opened) -> Experiments:
     """The experiments that the notebook tells of. Raises Missing if there is no such notebook."""
     config = opened.assignment.config
     assert config.experiments is not None
-    assert config.checkpoint is not None
     notebook = opened.notebooks.get(config.experiments.notebook)
     if not isinstance(notebook, Notebook):
         title = config.files[config.experiments.notebook].title
         raise Missing(f"{title} was not handed in" if notebook is None else f"{title} cannot be read: {notebook}")
     stub = hidden_part(opened.assignment).stubs.get(config.experiments.notebook)
-    return find_experiments(notebook, config.checkpoint.settings, stub)
+    return find_experiments(notebook, config.settings_of_experiments, stub)

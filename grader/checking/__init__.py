@@ -13,10 +13,11 @@ from grader.checking.compare import assert_close, assert_shape, assert_tensor, d
 from grader.checking.oracle import Oracle
 from grader.checking.probes import influence
 from grader.checking.roles import adopt, randomise
-from grader.checking.student import ClassProxy, ObjectProxy, Student
+from grader.checking.student import ClassProxy, FunctionProxy, ObjectProxy, Student
 
 __all__ = [
     "ClassProxy",
+    "FunctionProxy",
     "ObjectProxy",
     "Oracle",
     "Student",

@@ -14,7 +14,18 @@ from grader.assignment import Assignment
 from grader.checking import following
 from grader.checking.compare import assert_tensor
 from grader.checking.refusals import refusal
-from grader.errors import Died, Failed, Fault, Missing, OutOfMemory, Raised, SandboxError, TimedOut, WireError
+from grader.errors import (
+    AssignmentError,
+    Died,
+    Failed,
+    Fault,
+    Missing,
+    OutOfMemory,
+    Raised,
+    SandboxError,
+    TimedOut,
+    WireError,
+)
 from grader.notebook import Notebook, Program
 from grader.program import definition_fingerprint, slice_program
 from grader.sandbox import Ending, Sandbox, Worker
@@ -25,7 +36,7 @@ PATIENCE = 2  # how often a class may hang or kill its worker before the rest of
 
 
 class Student:
-    """A submission's classes, by attribute: `student.MultiHeadAttention(dim=16, head_num=2)`.
+    """A submission's classes, by attribute: `student.MultiHeadAttention(dim=16, head_num=2)`; functions likewise.
 
     notebooks: by role; an absent role, or a reason why it cannot be read, makes its classes missing.
     untouched: for each class, the fingerprint that the template's own definition has.
@@ -55,9 +66,15 @@ class Student:
 
     # ---- what checks use ----------------------------------------------------------------------------------------
 
-    def __getattr__(self, name: str) -> ClassProxy:
+    def __getattr__(self, name: str) -> ClassProxy | FunctionProxy:
         if name.startswith("_"):
             raise AttributeError(name)
+        spec = self.assignment.config.classes.get(name)
+        if spec is None:
+            raise AssignmentError(f"a check asks the student for {name}, which is not among [classes]")
+        if spec.kind == "function":
+            self.require(name)
+            return FunctionProxy(self, name)
         return self.get(name)
 
     def get(self, name: str) -> ClassProxy:
@@ -284,6 +301,29 @@ class ClassProxy:
         if isinstance(reply, wire.NotFound):
             raise Missing(f"{self.name} is not defined once the notebook has run")
         return ObjectProxy(self._student, self.name, expect(reply, wire.Made))
+
+
+class FunctionProxy:
+    """A function of the student's: calling it runs it in the worker, and gives its value. Tensors come back detached.
+
+    `student.softmax(x, seed=1)` runs it under a seed.
+    """
+
+    def __init__(self, student: Student, name: str) -> None:
+        self._student = student
+        self.name = name
+
+    def __call__(self, *args: Any, seed: int | None = None, **kwargs: Any) -> Any:
+        program = self._student.load(self.name)
+        request = wire.CallFunction(program=program, name=self.name, args=args, kwargs=kwargs, seed=seed)
+        try:
+            reply = self._student.ask(request, self.name)
+        except Raised as error:
+            hint = self._student.hint(self.name) if error.evidence.get("exception") == "NameError" else ""
+            raise Raised(f"{error.message}; {hint}" if hint else error.message, error.evidence) from None
+        if isinstance(reply, wire.NotFound):
+            raise Missing(f"{self.name} is not defined once the notebook has run")
+        return expect(reply, wire.Value).value
 
 
 class ObjectProxy:
