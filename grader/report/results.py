@@ -9,25 +9,29 @@ import csv
 import hashlib
 import io
 import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
+from grader.errors import UsageError
 from grader.files import write_whole
 from grader.inert import cell, json_text
 from grader.ledger import Listed
-from grader.records import Frozen, Record, to_json
+from grader.records import Frozen, HandMark, Record, to_json
 from grader.work import Outcome
 
 RECORDS, EARLIER, GRADES, SUMMARY, WRITTEN = "records", "earlier", "grades.csv", "summary.json", ".written.json"
 GRADED, REFUSED, NOT_GRADED, PENDING, ABSENT = "graded", "refused", "not graded", "pending", "not handed in"
 FRONT = ("student_id", "name", "archive", "status", "score", "max_score")
-BACK = ("test_accuracy", "flags", "mistakes", "needs_person", "note")
+BACK = ("test_accuracy", "flags", "mistakes", "needs_person", "by_hand", "note")
+_OURS = re.compile(rf"(?:{RECORDS}|{EARLIER})/[^/\0.][^/\0]*\.json")
 _SAFE = "()+,=@ "  # beside letters, digits and _.-~, in a file's name
 _MOST = 150  # characters of a file's name
 
@@ -91,6 +95,8 @@ class Summary(Frozen, frozen=True):
     not_handed_in: tuple[str, ...]
     left_out: tuple[str, ...] = ()  # files that are no submission
     traces: dict[str, str] = {}  # by student: where the grader itself broke
+    by_hand: dict[str, dict[str, HandMark]] = {}  # by student and criterion: what a person gave, and was computed
+    marks_unused: tuple[str, ...] = ()  # a person's marks that change nothing, and why
 
 
 def standings(listed: Iterable[Listed], names: Mapping[str, str]) -> list[Standing]:
@@ -136,20 +142,31 @@ def write_results(out: Path, everyone: Sequence[Standing], summary: Summary, cri
     files[SUMMARY] = json_text(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()).encode() + b"\n"
     for name, data in files.items():
         path = out / name
-        if not (path.is_file() and path.read_bytes() == data):
+        try:
+            if path.is_file() and path.read_bytes() == data:
+                continue
             path.parent.mkdir(exist_ok=True)
-            write_whole(path, data)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}; name another folder with --out") from None
+        write_whole(path, data)
     _remove_stale(out, set(files))
 
 
 def _remove_stale(out: Path, now: set[str]) -> None:
     """Only what was written here before is removed: the list of it is written last."""
-    before: list[str] = []
-    if (out / WRITTEN).is_file():
-        before = msgspec.json.decode((out / WRITTEN).read_bytes(), type=list[str])
-    for name in set(before) - now:
-        (out / name).unlink(missing_ok=True)
+    for name in _written(out) - now:
+        with suppress(OSError):  # it may have gone; a folder of that name is none of ours
+            (out / name).unlink()
     write_whole(out / WRITTEN, json.dumps(sorted(now)).encode())
+
+
+def _written(out: Path) -> set[str]:
+    """What an earlier run wrote here. A list that is damaged, or that names a file of somebody else's, says nothing."""
+    try:
+        before = msgspec.json.decode((out / WRITTEN).read_bytes(), type=list[str])
+    except (OSError, msgspec.MsgspecError):
+        return set()
+    return {name for name in before if _OURS.fullmatch(name)}
 
 
 def file_name(student_id: str) -> str:
@@ -187,14 +204,26 @@ def _row(standing: Standing, criteria: Sequence[str]) -> Iterator[str]:
     yield cell(" ".join(flag.id for flag in record.flags)) if record else ""
     yield cell(" ".join(diagnosis.id for diagnosis in record.diagnoses)) if record else ""
     yield "yes" if standing.status == NOT_GRADED or (record and record.needs_person) else ""
+    yield cell("; ".join(f"{name} {mark.points:g}, computed {mark.computed:g}" for name, mark in by_hand(record)))
     reason = standing.outcome.reason if standing.outcome else ""
     yield cell("; ".join(filter(None, (reason, *standing.notes))))
+
+
+def by_hand(record: Record | None) -> list[tuple[str, HandMark]]:
+    """Criterion and mark, where a person gave one."""
+    return [(c.id, c.by_hand) for c in record.criteria if c.by_hand is not None] if record else []
 
 
 # ---- the class in figures -------------------------------------------------------------------------------------------
 
 
-def summarise(everyone: Sequence[Standing], assignment: str, version: str, left_out: Sequence[str]) -> Summary:
+def summarise(
+    everyone: Sequence[Standing],
+    assignment: str,
+    version: str,
+    left_out: Sequence[str],
+    marks_unused: Sequence[str] = (),
+) -> Summary:
     """The class in figures. Medians and means are over those who have a mark."""
     records = [standing.record for standing in everyone if standing.record is not None]
     accuracies = [r.checkpoint.accuracy for r in records if r.checkpoint.accuracy is not None]
@@ -215,6 +244,8 @@ def summarise(everyone: Sequence[Standing], assignment: str, version: str, left_
         not_handed_in=tuple(standing.student_id for standing in everyone if standing.status == ABSENT),
         left_out=tuple(left_out),
         traces={s.student_id: s.outcome.trace for s in handed_in if s.outcome and s.outcome.trace},
+        by_hand={s.student_id: dict(marks) for s in everyone if (marks := by_hand(s.record))},
+        marks_unused=tuple(marks_unused),
     )
 
 

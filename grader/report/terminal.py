@@ -48,7 +48,9 @@ def _marks(record: Record) -> Table:
         verdict = criterion.verdict.value + (" (proposed)" if criterion.proposed else "")
         if criterion.by_hand is not None:
             comment = f": {one_line(criterion.by_hand.comment)}" if criterion.by_hand.comment else ""
-            verdict = f"by hand, computed {criterion.by_hand.computed:g}{comment}"
+            who = ", ".join(filter(None, (criterion.by_hand.marker, criterion.by_hand.when)))
+            who = f" ({one_line(who)})" if who else ""
+            verdict = f"by hand{who}, computed {criterion.by_hand.computed:g}{comment}"
         points = f"{criterion.points:g} / {criterion.max_points:g}"
         table.add_row(Text(criterion.title), points, Text(verdict, style=style))
     return table
