@@ -173,6 +173,8 @@ def file_name(student_id: str) -> str:
     """A student id as the name of a file: nothing in it leads elsewhere or is hidden, and no two ids share one."""
     readable = "".join(c if c.isalnum() or c in f"_.-~{_SAFE}" else quote(c, safe="") for c in student_id)
     name = readable if not readable.startswith(".") else f"%2E{readable[1:]}"
+    if name.casefold() == "index":  # the class's own page lies beside the students'
+        name = f"%{ord(name[0]):02X}{name[1:]}"
     if len(name.encode()) > _MOST:
         name = f"{name[:40]}~{hashlib.sha256(student_id.encode()).hexdigest()[:16]}"
     return name
