@@ -40,12 +40,12 @@ class _Run:
     series: dict[str, dict[float, tuple[float, bool]]] = field(default_factory=dict)
 
 
-def find_curves(notebook: Notebook) -> tuple[Curve, ...]:
-    """The curves in order of their cells. Never raises, whatever was printed."""
+def find_curves(role: str, notebook: Notebook) -> tuple[Curve, ...]:
+    """The curves of a notebook in order of their cells. Never raises, whatever was printed."""
     found: list[Curve] = []
     for cell in notebook.cells:
         if cell.kind == "code" and cell.outputs:
-            found += [curve for run in _runs(cell) for curve in _curves(run, cell.index + 1)]
+            found += [curve for run in _runs(cell) for curve in _curves(run, role, cell.index + 1)]
     return tuple(found[:MOST_CURVES])
 
 
@@ -81,7 +81,7 @@ def _lines(cell: Cell) -> Iterator[str]:
         yield line[:_MOST_LINE]
 
 
-def _curves(run: _Run, cell: int) -> Iterator[Curve]:
+def _curves(run: _Run, role: str, cell: int) -> Iterator[Curve]:
     for what, series in run.series.items():
         if len(series) < 2:
             continue
@@ -90,6 +90,7 @@ def _curves(run: _Run, cell: int) -> Iterator[Curve]:
         values = [number for _, (number, _) in points]
         shares = what.endswith("accuracy") and max(values) <= 1 and not any(percent for _, (_, percent) in points)
         yield Curve(
+            file=role,
             run=run.name,
             what=what,
             cell=cell,

@@ -74,9 +74,9 @@ def _unless_broken(make: Callable[[], Found], otherwise: Found) -> Found:
 def _curves(opened: Opened) -> tuple[Curve, ...]:
     return tuple(
         curve
-        for _, notebook in sorted(opened.notebooks.items())
+        for role, notebook in sorted(opened.notebooks.items())
         if isinstance(notebook, Notebook)
-        for curve in find_curves(notebook)
+        for curve in find_curves(role, notebook)
     )
 
 

@@ -173,3 +173,4 @@ def _closing(everyone: Sequence[Standing], summary: Summary, out: Path) -> Itera
         more = len(summary.not_handed_in) - MOST_NAMED
         yield one_line(f"handed in nothing: {shown}" + (f" and {more} more" if more > 0 else ""))
     yield f"written: {out}/grades.csv, {out}/summary.json, {out}/records/"
+    yield f"written: {out}/pages/ for the students, {out}/class/ for instructors"
