@@ -204,8 +204,12 @@ class Answers(Frozen, frozen=True):
 
 
 class Curve(Frozen, frozen=True):
-    """Numbers that a training run printed, in their order. run: its name; what: loss, training accuracy (in %), …"""
+    """Numbers that a training run printed, in their order.
 
+    file: the role of its notebook. cell: counted from 1. run: its name; what: loss, training accuracy (in %), …
+    """
+
+    file: str
     run: str
     what: str
     cell: int

@@ -54,8 +54,7 @@ MISTAKES = {
 ANALYSES = (
     "",
     "Smaller patches give the model more tokens, and it gains two points at four times the time.",
-    "깊이를 6에서 12로 늘렸더니 학습 손실은 줄었지만 테스트 정확도는 오르지 않았다. 과적합으로 보인다. "
-    * 2,
+    "깊이를 6에서 12로 늘렸더니 학습 손실은 줄었지만 테스트 정확도는 오르지 않았다. 과적합으로 보인다. " * 2,
     "More heads changed nothing that I could tell from noise; each head has 8 dimensions by then, maybe too few.",
 )
 

@@ -147,6 +147,7 @@ def finish(out: Path, known: Known, fail_under: float | None) -> int:
     from grader import batch
     from grader.marks import unused, with_marks
     from grader.report import results
+    from grader.report.pages.classroom import classroom_page, course_of
 
     maxima = known.assignment.maxima
     with batch.opened(out) as ledger:
@@ -159,7 +160,8 @@ def finish(out: Path, known: Known, fail_under: float | None) -> int:
     left_out = json.loads(facts.get("left_out", "[]"))
     without_effect = unused({s.student_id: s.record for s in everyone if s.record is not None}, marks, maxima)
     summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out, without_effect)
-    results.write_results(out, everyone, summary, list(known.assignment.maxima))
+    index = classroom_page(everyone, summary, course_of(known.assignment.config))
+    results.write_results(out, everyone, summary, list(maxima), index)
     with unread(sys.stdout):
         for line in _closing(everyone, summary, out):
             print(line)
@@ -185,6 +187,7 @@ def _closing(everyone: Sequence[Standing], summary: Summary, out: Path) -> Itera
         more = len(summary.not_handed_in) - MOST_NAMED
         yield one_line(f"handed in nothing: {shown}" + (f" and {more} more" if more > 0 else ""))
     yield f"written: {out}/grades.csv, {out}/summary.json, {out}/records/"
+    yield f"written: {out}/pages/ for the students, {out}/class/index.html for instructors"
 
 
 def _first(lines: Sequence[str], rest: str) -> Iterator[str]:

@@ -17,10 +17,11 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from grader.assignment import Config
 from grader.records import CriterionResult, FoundExperiment, Record, Verdict
 from grader.report.pages import TEMPLATES, points, render
 from grader.report.pages.histograms import Histogram, accuracy_histogram, score_histogram
-from grader.report.results import ABSENT, NOT_GRADED, PENDING, REFUSED, Standing, Summary, file_name
+from grader.report.results import ABSENT, NOT_GRADED, PENDING, REFUSED, Standing, Summary, class_page
 
 MOST_WHY = 200  # characters of the reason of a lost criterion; the student's page has all of it
 MOST_EXPERIMENTS = 6  # of one student; for three hundred the page must stay light
@@ -129,6 +130,7 @@ class Case:
 
     row: int
     who: Who
+    name: str
     questions: tuple[Question, ...]
     settings: tuple[str, ...]
     experiments: tuple[FoundExperiment, ...]
@@ -140,7 +142,13 @@ STATES = ("graded", REFUSED, NOT_GRADED, PENDING, ABSENT)
 OTHER_STATES = ("needs a person", "points proposed", "marked by hand", "handed in again")
 
 
-def class_page(everyone: Sequence[Standing], summary: Summary, course: Course) -> bytes:
+def course_of(config: Config) -> Course:
+    """What the page needs of assignment.toml."""
+    columns = tuple(Column(name, criterion.title, criterion.points) for name, criterion in config.criteria.items())
+    return Course(config.title, columns, config.checkpoint.bar if config.checkpoint else None)
+
+
+def classroom_page(everyone: Sequence[Standing], summary: Summary, course: Course) -> bytes:
     """The page as UTF-8 HTML, to lie in one folder with the instructors' pages of the students."""
     records = [(standing, record) for standing in everyone if (record := standing.record) is not None]
     mistakes, flags = _mistakes(records, course), _flags(records)
@@ -180,7 +188,7 @@ def _script() -> tuple[Markup, str]:
 
 def _who(standing: Standing, said: str = "") -> Who:
     # Relative, so that a name with a colon in it is no scheme.
-    href = f"./{quote(file_name(standing.student_id))}.html" if standing.record is not None else ""
+    href = f"./{quote(class_page(standing.student_id))}" if standing.record is not None else ""
     return Who(standing.student_id, href, said)
 
 
@@ -354,4 +362,4 @@ def _case(number: int, standing: Standing, course: Course) -> Case | None:
     found = standing.record.exhibits.experiments if standing.record.exhibits else ()
     shown = found[:MOST_EXPERIMENTS]
     names = tuple(dict.fromkeys(str(name) for one in shown for name in one.settings))[:7]
-    return Case(number, _who(standing), questions, names, shown, len(found) - len(shown))
+    return Case(number, _who(standing), standing.name, questions, names, shown, len(found) - len(shown))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from grader.inert import plain
@@ -34,14 +35,15 @@ class Piece:
 class Pieces:
     """The excerpts of one record, as pieces to be shown."""
 
-    def __init__(self, exhibits: Exhibits) -> None:
+    def __init__(self, exhibits: Exhibits, files: Mapping[str, str]) -> None:
         self._exhibits = exhibits
+        self._files = files  # the notebooks' names, by role
         exact: dict[int, set[int]] = {}
         wrote: dict[int, set[int]] = {}
         for mark in exhibits.marks:
             (exact if mark.exact else wrote).setdefault(mark.excerpt, set()).update(mark.lines)
         self.whole = [
-            Piece(_title(excerpt), _lines(number, excerpt, exact.get(number, set()), wrote.get(number, set())))
+            Piece(self._title(excerpt), _lines(number, excerpt, exact.get(number, set()), wrote.get(number, set())))
             for number, excerpt in enumerate(exhibits.excerpts)
         ]
 
@@ -50,13 +52,18 @@ class Pieces:
         marks = [m for m in self._exhibits.marks if m.criterion == criterion and 0 <= m.excerpt < len(self.whole)]
         return tuple(piece for mark in marks if (piece := self._around(mark)) is not None)
 
+    def _title(self, excerpt: Excerpt) -> str:
+        return f"cell {excerpt.cell} of {plain(self._files.get(excerpt.file, excerpt.file), 80)}"
+
     def _around(self, mark: Mark) -> Piece | None:
         excerpt = self._exhibits.excerpts[mark.excerpt]
         kind = "mark" if mark.exact else "wrote"
         marks = set(mark.lines)
         all_lines = _lines(mark.excerpt, excerpt, marks if mark.exact else set(), set() if mark.exact else marks)
         if not marks & {line.number for line in all_lines}:
-            return Piece(_title(excerpt), tuple(_bare(line) for line in all_lines[:MOST_LINES]), _anchor(mark.excerpt))
+            return Piece(
+                self._title(excerpt), tuple(_bare(line) for line in all_lines[:MOST_LINES]), _anchor(mark.excerpt)
+            )
         near = {n for marked in marks for n in range(marked - AROUND, marked + AROUND + 1)}
         shown: list[CodeLine] = []
         for line in all_lines:
@@ -65,11 +72,7 @@ class Pieces:
                     shown.append(CodeLine(0, ""))
                 shown.append(_bare(line))
         first = next((line.number for line in all_lines if line.kind == kind), excerpt.line)
-        return Piece(_title(excerpt), tuple(shown), _anchor(mark.excerpt, first))
-
-
-def _title(excerpt: Excerpt) -> str:
-    return f"Cell {excerpt.cell}"
+        return Piece(self._title(excerpt), tuple(shown), _anchor(mark.excerpt, first))
 
 
 def _anchor(number: int, line: int = 0) -> str:

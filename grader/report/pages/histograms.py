@@ -61,7 +61,9 @@ def accuracy_histogram(accuracies: Sequence[float], bar: float) -> Histogram:
         place = math.floor(100 * (accuracy - bar) + 1e-9)  # 0.89 lies a little more than 0.01 below 0.9
         counts[min(max(place + BELOW + 1, 0), len(counts) - 1)] += 1
     edges = [100 * bar + place for place in range(-BELOW, above + 1)]
-    bins = [Bin(counts[0], _height(counts[0], counts), f"below {edges[0]:g}%: {counts[0]}", f"under {edges[0]:g}", "lost")]
+    bins = [
+        Bin(counts[0], _height(counts[0], counts), f"below {edges[0]:g}%: {counts[0]}", f"under {edges[0]:g}", "lost")
+    ]
     for place, count in enumerate(counts[1:]):
         said = f"{edges[place]:g}% to {edges[place + 1]:g}%: {count}"
         tick = f"{edges[place]:g}" if place and place % 5 == 0 else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -40,6 +40,7 @@ class Line:
 @dataclass(frozen=True)
 class Plot:
     title: str
+    source: str
     alt: str
     ticks: tuple[Tick, ...]
     lines: tuple[Line, ...]
@@ -47,19 +48,26 @@ class Plot:
     height: int = HEIGHT
 
 
-def plots(curves: Sequence[Curve]) -> list[Plot]:
-    """One plot for each quantity that a cell printed, with a line for each run."""
+def plots(curves: Sequence[Curve], files: Mapping[str, str]) -> list[Plot]:
+    """One plot for each quantity that a cell printed, with a line for each run.
+
+    files: the notebooks' names, by role.
+    """
     drawable = [c for c in curves if len(c.steps) == len(c.values) > 1 and _finite(c.steps) and _finite(c.values)]
-    drawable.sort(key=lambda curve: (curve.cell, curve.what))
-    groups = [list(group) for _, group in groupby(drawable, key=lambda curve: (curve.cell, curve.what))]
-    return [_plot(group[:MOST_LINES]) for group in groups[:MOST_PLOTS]]
+    drawable.sort(key=_place)
+    groups = [list(group) for _, group in groupby(drawable, key=_place)]
+    return [_plot(group[:MOST_LINES], files.get(group[0].file, group[0].file)) for group in groups[:MOST_PLOTS]]
+
+
+def _place(curve: Curve) -> tuple[str, int, str]:
+    return curve.file, curve.cell, curve.what
 
 
 def _finite(numbers: Sequence[float]) -> bool:
     return all(math.isfinite(number) and abs(number) < 1e12 for number in numbers)
 
 
-def _plot(curves: Sequence[Curve]) -> Plot:
+def _plot(curves: Sequence[Curve], file: str) -> Plot:
     steps = _span([step for curve in curves for step in curve.steps])
     values = _span([value for curve in curves for value in curve.values])
     marks = _nice(*values)
@@ -87,9 +95,10 @@ def _plot(curves: Sequence[Curve]) -> Plot:
         )
         for number, curve in enumerate(curves)
     ]
-    title = f"{first.what[:1].upper()}{first.what[1:]}, as printed in cell {first.cell}"
+    title = f"{first.what[:1].upper()}{first.what[1:]}{', in %' if first.what.endswith('accuracy') else ''}"
+    source = f"as printed in {file}, cell {first.cell}"
     ends = "; ".join(f"{line.name}: {_text(c.values[-1])} at the end" for line, c in zip(lines, curves, strict=True))
-    return Plot(title, f"{title}. {ends}", tuple(ticks), tuple(lines))
+    return Plot(title, source, f"{title}, {source}. {ends}", tuple(ticks), tuple(lines))
 
 
 def _span(numbers: Sequence[float]) -> tuple[float, float]:

@@ -15,7 +15,6 @@ from grader.records import (
     CheckResult,
     CriterionResult,
     Exhibits,
-    FoundExperiment,
     Record,
     Verdict,
 )
@@ -102,7 +101,7 @@ class Model:
 def student_page(record: Record, audience: Audience) -> bytes:
     """The page as UTF-8 HTML: for `student`, no evidence, no flags, no label; for `instructor`, all that there is."""
     exhibits = record.exhibits or Exhibits()
-    pieces = Pieces(exhibits)
+    pieces = Pieces(exhibits, record.submission.files)
     pictures = [(figure.criterion, shown) for figure in exhibits.figures if (shown := picture(figure)) is not None]
     parts = [_part(criterion, record, pieces, pictures, audience) for criterion in record.criteria]
     lost = [part for part in parts if part.state in ("lost", "part", "wait", "none")]
@@ -119,8 +118,7 @@ def student_page(record: Record, audience: Audience) -> bytes:
         gallery=[shown for criterion, shown in pictures if criterion in {part.id for part in right}],
         left_out=exhibits.left_out,
         model=_model(exhibits.answers, exhibits.class_names, audience),
-        plots=plots(exhibits.curves),
-        settings=_columns(exhibits.experiments),
+        plots=plots(exhibits.curves, record.submission.files),
         experiments=exhibits.experiments,
         code=pieces.whole,
         timings=[(check.id, f"{check.seconds:.2f} s") for c in record.criteria for check in c.checks],
@@ -139,7 +137,7 @@ def _sentence(record: Record, audience: Audience) -> str:
         said += f"; the {'largest' if len(losses) > 1 else 'only'} loss is {points(largest)} in “{criterion.title}”"
     waiting = sum(c.max_points for c in record.criteria if c.proposed)
     if waiting:
-        said += f"; {points(waiting)} points are a proposal that a person confirms"
+        said += f"; {points(waiting)} of the {most} are a proposal, which a person confirms"
     if record.needs_person:
         said += ". Part of it could not be judged: a person will look, and nothing is lost by it"
     return f"{said}."
@@ -246,7 +244,7 @@ def _number(value: Any) -> str:
     return f"{value:.6g}".replace("-", "−")
 
 
-# ---- the model and the experiments ----------------------------------------------------------------------------------
+# ---- the model --------------------------------------------------------------------------------------------------
 
 
 def _model(answers: Answers | None, names: Sequence[str], audience: Audience) -> Model | None:
@@ -269,8 +267,3 @@ def _model(answers: Answers | None, names: Sequence[str], audience: Audience) ->
         if (uri := grey(mistake.pixels, mistake.rows, mistake.cols))
     ]
     return Model(classes, tuple(rows), tuple(accuracies), tuple(thumbs), 0)
-
-
-def _columns(experiments: Sequence[FoundExperiment]) -> list[str]:
-    """The settings that any of them names, in the order in which they are named."""
-    return list(dict.fromkeys(str(name) for one in experiments for name in one.settings))[:10]

@@ -114,6 +114,7 @@
   const isWhole = (mark) => mark.withdrawn || (mark.points !== "" && !isWrong(mark));
 
   // The fields of one criterion of one student, in `place`: a case below the table, or a line of the dialog.
+  // computed: what the button offers, "" for none.
   function fields(place, rowNumber, criterion, computed, isByHand) {
     const key = `${rowNumber} ${criterion.column}`;
     const inside = find("#fields").content.cloneNode(true);
@@ -122,7 +123,7 @@
     const wrong = find(".wrong", inside);
     points.max = criterion.most;
     points.placeholder = `of ${criterion.most}`;
-    agree.textContent = isByHand ? `As computed: ${computed}` : `As it is: ${computed}`;
+    agree.textContent = `${isByHand ? "As computed" : "As proposed"}: ${computed}`;
     agree.hidden = computed === "";
     withdraw.hidden = !isByHand;
 
@@ -244,7 +245,7 @@
       }
       const place = element("div", "give", "");
       line.append(said, place);
-      const computed = from.classList.contains("wait") ? "" : (from.dataset.computed ?? from.textContent);
+      const computed = from.dataset.computed ?? (from.classList.contains("open") ? from.textContent : "");
       fields(place, number, criterion, computed, from.classList.contains("hand"));
       return line;
     });
