@@ -79,7 +79,10 @@
 
   filters.hidden = false;
   filters.addEventListener("input", filter);
-  filters.addEventListener("reset", () => setTimeout(filter));
+  find("button", filters).addEventListener("click", () => {
+    filters.reset();
+    filter();
+  });
   filters.addEventListener("submit", (event) => event.preventDefault());
   find("#more").addEventListener("click", () => {
     shownCases += SHOWN_AT_ONCE;
@@ -90,10 +93,8 @@
     button.addEventListener("click", () => {
       filters.reset();
       filters.elements[button.dataset.kind].value = button.dataset.value;
-      setTimeout(() => {
-        filter();
-        find("#class").scrollIntoView();
-      });
+      filter();
+      find("#class").scrollIntoView();
     });
   });
 
