@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import lru_cache
 
-from grader.bank import Mutant
-from grader.checking.diagnosis import suspects
+from grader.bank import Mutant, load_mutants
 from grader.notebook import Cell, Notebook
 from grader.records import CriterionResult, Diagnosis, Excerpt, Mark
 from grader.statements import Statement, code
@@ -26,6 +26,8 @@ MOST_IN_ALL = 40_000  # a record must stay small: a class has a thousand
 AROUND = 8  # lines above and below a place outside the classes
 ALIKE = 0.7  # of a line and that of a known misconception; names of variables differ between students
 _SETTINGS = re.compile(r"cell (\d{1,4})(?:, lines? (\d{1,6})(?: to (\d{1,6}))?)?")
+
+_bank = lru_cache(maxsize=4)(load_mutants)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def _quote_classes(
             continue
         span = _span(statement)
         written = _written(notebook, span, _lines_of(stub, name))
+        written = written & _about(opened, criterion.id, role, statement) or written
         exact = {line for cell, line in places if (cell, line) in span}
         hinted = written
         if not exact and criterion.points < criterion.max_points:
@@ -148,11 +151,7 @@ def _suspected(
     methods: set[int] = set()
     cell = _cell(notebook, statement.cell + 1)
     lines = cell.source.splitlines() if cell else []
-    known = (
-        {mutant.id: mutant for pairs in suspects(opened.assignment).values() for mutant, _ in pairs}
-        if diagnoses
-        else {}
-    )
+    known = {mutant.id: mutant for mutant in _bank(opened.assignment)}
     for diagnosis in diagnoses:
         mutant = known.get(diagnosis.id)
         if mutant is None or mutant.file != role:
@@ -164,6 +163,19 @@ def _suspected(
             methods |= among
             exact |= {best for text in wrong if (best := _most_alike(text, lines, among))}
     return exact, methods or written
+
+
+def _about(opened: Opened, criterion: str, role: str, statement: Statement) -> set[int]:
+    """The lines of the methods that the known mistakes of a criterion are made in."""
+    mutants = tuple(m for m in _bank(opened.assignment) if m.criterion == criterion and m.file == role)
+    methods = _edited_methods(hidden_part(opened.assignment).solutions[role], mutants)
+    name = getattr(statement.node, "name", "")
+    return {line for owner, method in methods if owner == name for line in _method_lines(statement, method)}
+
+
+@lru_cache(maxsize=64)
+def _edited_methods(solution: Notebook, mutants: tuple[Mutant, ...]) -> frozenset[tuple[str, str]]:
+    return frozenset((owner, method) for mutant in mutants for owner, method, _ in _edited(solution, mutant))
 
 
 def _edited(solution: Notebook, mutant: Mutant) -> Iterator[tuple[str, str, list[str]]]:

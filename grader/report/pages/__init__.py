@@ -12,6 +12,7 @@ escaped; what may come from a student goes through the filter `inert` (`grader.i
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from grader.inert import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST = 1_500  # characters of one text of a student's
+MOST = 1_000  # characters of one text of a student's
+_REPLACED = re.compile("\ufffd{2,}")  # one says enough
 
 
 def render(template: str, **values: Any) -> bytes:
@@ -46,7 +48,7 @@ def _environment() -> Environment:
 
 def inert(text: object, most: int = MOST) -> str:
     """A stranger's text as one line in which nothing acts, cut to `most` characters. Escaped by the template."""
-    return plain(str(text), most)
+    return _REPLACED.sub("\ufffd", plain(str(text), most))
 
 
 def points(number: float) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import dedent
 
 from grader.inert import plain
 from grader.records import Excerpt, Exhibits, Mark
@@ -61,26 +62,31 @@ class Pieces:
         marks = set(mark.lines)
         all_lines = _lines(mark.excerpt, excerpt, marks if mark.exact else set(), set() if mark.exact else marks)
         if not marks & {line.number for line in all_lines}:
-            return Piece(
-                self._title(excerpt), tuple(_bare(line) for line in all_lines[:MOST_LINES]), _anchor(mark.excerpt)
-            )
+            return Piece(self._title(excerpt), _dedented(all_lines[:MOST_LINES]), _anchor(mark.excerpt))
         near = {n for marked in marks for n in range(marked - AROUND, marked + AROUND + 1)}
         shown: list[CodeLine] = []
         for line in all_lines:
             if line.number in near and len(shown) < MOST_LINES:
                 if shown and shown[-1].number and line.number > shown[-1].number + 1:
                     shown.append(CodeLine(0, ""))
-                shown.append(_bare(line))
+                shown.append(line)
         first = next((line.number for line in all_lines if line.kind == kind), excerpt.line)
-        return Piece(self._title(excerpt), tuple(shown), _anchor(mark.excerpt, first))
+        said = f"Look at line {first}" if mark.exact else "Written there"
+        return Piece(f"{said}: {self._title(excerpt)}", _dedented(shown), _anchor(mark.excerpt, first))
 
 
 def _anchor(number: int, line: int = 0) -> str:
     return f"code-{number}-{line}" if line else f"code-{number}"
 
 
-def _bare(line: CodeLine) -> CodeLine:
-    return CodeLine(line.number, line.text, line.kind)
+def _dedented(lines: Sequence[CodeLine]) -> tuple[CodeLine, ...]:
+    """The lines as far left as they go, since phones are narrow, and without anchors: these are in the whole."""
+    while lines and not lines[0].text.strip():
+        lines = lines[1:]
+    while lines and not lines[-1].text.strip():
+        lines = lines[:-1]
+    texts = dedent("\n".join(line.text for line in lines)).split("\n")
+    return tuple(CodeLine(line.number, text, line.kind) for line, text in zip(lines, texts, strict=bool(lines)))
 
 
 def _lines(number: int, excerpt: Excerpt, exact: set[int], wrote: set[int]) -> tuple[CodeLine, ...]:

@@ -89,7 +89,7 @@ def _plot(curves: Sequence[Curve], file: str) -> Plot:
     ticks.append(Tick(middle, floor, middle, floor, middle, floor + 17, "middle", "epoch"))
     lines = [
         Line(
-            name=curve.run or curve.what,
+            name=curve.run or (f"run {number + 1}" if len(curves) > 1 else ""),
             hue=number % HUES,
             points=" ".join(f"{across(s)},{up(v)}" for s, v in zip(curve.steps, curve.values, strict=True)),
         )
@@ -97,7 +97,9 @@ def _plot(curves: Sequence[Curve], file: str) -> Plot:
     ]
     title = f"{first.what[:1].upper()}{first.what[1:]}{', in %' if first.what.endswith('accuracy') else ''}"
     source = f"as printed in {file}, cell {first.cell}"
-    ends = "; ".join(f"{line.name}: {_text(c.values[-1])} at the end" for line, c in zip(lines, curves, strict=True))
+    ends = "; ".join(
+        f"{line.name} {_text(c.values[-1])} at the end".strip() for line, c in zip(lines, curves, strict=True)
+    )
     return Plot(title, source, f"{title}, {source}. {ends}", tuple(ticks), tuple(lines))
 
 

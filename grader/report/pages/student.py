@@ -37,14 +37,6 @@ WORDS = {
     Verdict.SKIPPED: "Not judged",
     Verdict.BROKEN: "Not judged, a person will look",
 }
-SHOWN_FACTS = {  # of a check's evidence, and what a student reads beside it
-    "expected": "expected",
-    "found": "found",
-    "expected_shape": "expected shape",
-    "shape": "found shape",
-    "at": "at index",
-    "largest_difference": "largest difference",
-}
 
 
 @dataclass(frozen=True)
@@ -53,8 +45,10 @@ class Loss:
 
     checks: tuple[tuple[str, str], ...]
     message: str
-    facts: tuple[tuple[str, str], ...]
     verdict: str
+    expected: str  # one number, where there are numbers to compare
+    found: str
+    at: str  # its index
 
 
 @dataclass(frozen=True)
@@ -111,6 +105,7 @@ def student_page(record: Record, audience: Audience) -> bytes:
         record=record,
         title=exhibits.title or record.assignment,
         instructor=audience == "instructor",
+        your="The" if audience == "instructor" else "Your",
         sentence=_sentence(record, audience),
         parts=parts,
         lost=lost,
@@ -207,8 +202,10 @@ def _losses(lost: Sequence[CheckResult], audience: Audience) -> list[Loss]:
         Loss(
             checks=tuple((_minus(check), check.title) for check in checks),
             message=_reason(checks[0], audience),
-            facts=tuple(_facts(checks[0])),
             verdict=WORDS[checks[0].verdict],
+            expected=_number(checks[0].evidence.get("expected")),
+            found=_number(checks[0].evidence.get("found")),
+            at=_number(checks[0].evidence.get("at")),
         )
         for checks in grouped.values()
     ]
@@ -225,18 +222,8 @@ def _reason(check: CheckResult, audience: Audience) -> str:
     return check.message
 
 
-def _facts(check: CheckResult) -> list[tuple[str, str]]:
-    """What was expected and found, in numbers, where the message does not say it."""
-    found = []
-    for key, words in SHOWN_FACTS.items():
-        if key in check.evidence and check.verdict is not Verdict.BROKEN:
-            text = _number(check.evidence[key])
-            if text and text not in check.message:
-                found.append((words, text))
-    return found
-
-
 def _number(value: Any) -> str:
+    """A number, or an index, of the evidence; "" for whatever else stands there."""
     if isinstance(value, bool) or not isinstance(value, int | float | list | tuple):
         return ""
     if isinstance(value, list | tuple):
