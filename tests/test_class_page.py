@@ -209,13 +209,14 @@ def test_it_is_readable_wide_and_narrow_light_and_dark(opened: Opened) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.locator(".points").first.fill("99")
     for within in ("document.documentElement", "document.querySelector('dialog')"):
+        if "dialog" in within:
+            page.locator("button.mark").first.click()
         for width in (390, 1400):
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate(f"{within}.scrollWidth <= {within}.clientWidth")
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)
                 assert page.evaluate(CONTRAST) == [], (width, scheme)
-        page.locator("button.mark").first.click(force=True)
 
 
 def test_without_a_script_it_is_a_page_of_tables(browser: Browser, file: Path, everyone: list[Standing]) -> None:
