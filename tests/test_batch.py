@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -83,6 +84,10 @@ def test_a_class_is_graded_and_written(undisturbed: Path) -> None:
     summary = json.loads((undisturbed / "summary.json").read_text(encoding="utf-8"))
     assert summary["counts"] == {"graded": CLASS - 1, "refused": 1}
     assert summary["criteria"]["mlp"]["full"] == CLASS - 1
+    index = (undisturbed / "class/index.html").read_text(encoding="utf-8")
+    links = set(re.findall(r'href="(\./[^"#]+)"', index))
+    assert len(links) == CLASS - 1
+    assert all((undisturbed / "class" / link).is_file() for link in links)
 
 
 @pytest.mark.timeout(600)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from made_up_class import COURSE, MAXIMA, a_class
+from made_up_class import ANALYSES, COURSE, MAXIMA, a_class
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from grader.marks import Mark, read_marks
-from grader.report.pages.classroom import classroom_page
+from grader.report.pages.classroom import Column, Course, classroom_page
 from grader.report.pages.histograms import accuracy_histogram, score_histogram
 from grader.report.results import Standing
 
@@ -228,8 +228,17 @@ def test_without_a_script_it_is_a_page_of_tables(browser: Browser, file: Path, e
         assert page.locator("noscript").inner_text().startswith("Sorting, the filters")
 
 
-def test_three_hundred_students_stay_a_light_page() -> None:
-    assert len(classroom_page(*a_class(300), COURSE)) < 1_500_000
+def test_three_hundred_students_stay_a_light_page_however_much_they_write() -> None:
+    essay = "모델의 깊이와 너비를 바꾸어 보았다. " * 20
+    page = classroom_page(*a_class(300, text=lambda text: essay if text in ANALYSES else text), COURSE)
+    assert 1_000_000 < len(page) < 1_500_000
+
+
+def test_a_criterion_that_was_not_graded_has_no_column(everyone: list[Standing]) -> None:
+    summary = a_class(1)[1]
+    assert b"data-criterion" not in classroom_page([], summary, Course("A", ()))
+    more = Course("A", (*COURSE.columns, Column("essay", "An essay", 5)))
+    assert b"An essay" not in classroom_page(everyone, summary, more)
 
 
 def test_an_empty_class_has_a_page() -> None:

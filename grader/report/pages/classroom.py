@@ -10,7 +10,7 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import quote
@@ -25,7 +25,8 @@ from grader.report.results import ABSENT, NOT_GRADED, PENDING, REFUSED, Standing
 
 MOST_WHY = 200  # characters of the reason of a lost criterion; the student's page has all of it
 MOST_EXPERIMENTS = 6  # of one student; for three hundred the page must stay light
-MOST_ANALYSIS = 140
+MOST_ANALYSIS, LEAST_ANALYSIS = 200, 60  # characters of one
+MOST_ANALYSES = 500_000  # bytes of all of them
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def course_of(config: Config) -> Course:
 def classroom_page(everyone: Sequence[Standing], summary: Summary, course: Course) -> bytes:
     """The page as UTF-8 HTML, to lie in one folder with the instructors' pages of the students."""
     records = [(standing, record) for standing in everyone if (record := standing.record) is not None]
+    graded = {c.id for _, record in records for c in record.criteria}  # --no-accuracy leaves one out
+    course = replace(course, columns=tuple(c for c in course.columns if c.id in graded) or course.columns)
     mistakes, flags = _mistakes(records, course), _flags(records)
     rows = [_row(standing, course, mistakes, flags) for standing in everyone]
     script, digest = _script()
@@ -173,6 +176,7 @@ def classroom_page(everyone: Sequence[Standing], summary: Summary, course: Cours
         mistakes=mistakes,
         flags=flags,
         cases=cases,
+        most_analysis=_most_analysis(cases),
         states=(*STATES, *OTHER_STATES),
         script=script,
         digest=digest,
@@ -363,3 +367,9 @@ def _case(number: int, standing: Standing, course: Course) -> Case | None:
     shown = found[:MOST_EXPERIMENTS]
     names = tuple(dict.fromkeys(str(name) for one in shown for name in one.settings))[:7]
     return Case(number, _who(standing), standing.name, questions, names, shown, len(found) - len(shown))
+
+
+def _most_analysis(cases: Sequence[Case]) -> int:
+    """How many characters of each analysis are shown: fewer where all together would make the page heavy."""
+    total = sum(len(one.analysis[:MOST_ANALYSIS].encode()) for case in cases for one in case.experiments)
+    return max(LEAST_ANALYSIS, MOST_ANALYSIS * MOST_ANALYSES // max(total, MOST_ANALYSES))
