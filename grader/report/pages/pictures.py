@@ -67,7 +67,7 @@ def picture(figure: Figure) -> Picture | None:
 
 def _panel(figure: Figure, matrix: Matrix, low: float, high: float, colours: Sequence[Colour]) -> Panel:
     alt = f"{figure.title}: {matrix.title}, {matrix.rows} × {matrix.cols}, from {matrix.low:.3g} to {matrix.high:.3g}"
-    levels = matrix.levels.translate(_rescaled(matrix, low, high))
+    levels = matrix.levels.translate(_rescaled(matrix.low, matrix.high, low, high))
     uri = _png("P", matrix.rows, matrix.cols, levels, _palette(tuple(colours)))
     return Panel(matrix.title, uri, matrix.rows, matrix.cols, alt)
 
@@ -78,11 +78,12 @@ def grey(pixels: bytes, rows: int, cols: int) -> str:
     return _png("L", rows, cols, pixels) if fits else ""
 
 
-def _rescaled(matrix: Matrix, low: float, high: float) -> bytes:
-    """A table from the matrix's own levels to those of the figure's common scale."""
+@lru_cache(maxsize=64)
+def _rescaled(from_low: float, from_high: float, low: float, high: float) -> bytes:
+    """A table from the levels of a matrix's own scale to those of the figure's common one."""
     span = (high - low) or 1.0
-    step = (matrix.high - matrix.low) / 255
-    return bytes(min(max(round(255 * (matrix.low + level * step - low) / span), 0), 255) for level in range(256))
+    step = (from_high - from_low) / 255
+    return bytes(min(max(round(255 * (from_low + level * step - low) / span), 0), 255) for level in range(256))
 
 
 @lru_cache(maxsize=4)
