@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browsing import CONTRAST
 from made_up_class import ANALYSES, COURSE, MAXIMA, a_class
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from grader.marks import Mark, read_marks
 from grader.report.pages.classroom import Column, Course, classroom_page
 from grader.report.pages.histograms import accuracy_histogram, score_histogram
 from grader.report.results import Standing
 
-CHROMIUM = shutil.which("chromium")  # else the driver's own
 ACTS = """ </script><script>document.title="owned"</script><!-- <img src=x onerror='alert("1")'>{{ 7*7 }}&amp;\u202e"""
 STUDENTS = 44
 
@@ -29,7 +28,7 @@ def hostile(text: str) -> str:
 class Opened:
     """A page in a browser, and what happened there that must not."""
 
-    page: Page
+    page: Any
     events: list[str] = field(default_factory=list)
 
     def open(self, path: Path) -> None:
@@ -40,14 +39,6 @@ class Opened:
         watched.on("request", lambda request: self.events.append(f"request: {request.url}"))
         watched.goto(path.as_uri())
         self.events.remove(f"request: {path.as_uri()}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +54,20 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def opened(browser: Browser, file: Path) -> Iterator[Opened]:
-    with browser.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True) as context:
+def opened(chromium: Any, file: Path) -> Iterator[Opened]:
+    with chromium.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True) as context:
         opened = Opened(context.new_page())
         opened.open(file)
         yield opened
         assert opened.events == []
 
 
-def column(page: Page, number: int) -> list[str]:
+def column(page: Any, number: int) -> list[str]:
     """The text of a column's cells, of the rows that are shown."""
     return page.locator(f"#students tbody tr:not([hidden]) > :nth-child({number + 1})").all_inner_texts()
 
 
-def ids(page: Page) -> set[str]:
+def ids(page: Any) -> set[str]:
     script = "rows => rows.map((row) => row.dataset.id)"
     return set(page.locator("#students tbody tr:not([hidden])").evaluate_all(script))
 
@@ -175,35 +166,6 @@ def test_the_form_gives_the_marks_that_were_typed(opened: Opened, everyone: list
     assert "\"'=HYPERLINK(" in path.read_text(encoding="utf-8")  # as no spreadsheet takes it for a formula
 
 
-CONTRAST = """() => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const rgba = (colour) => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-  };
-  const seen = new Map(), parsed = (colour) => seen.get(colour) ?? seen.set(colour, rgba(colour)).get(colour);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = parsed(getComputedStyle(e).backgroundColor);
-      if (colour[3] > 0.99) return colour;
-    }
-    return [255, 255, 255, 1];
-  };
-  const weak = new Set(), walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || element.closest("script, template") || !element.checkVisibility()) continue;
-    const style = getComputedStyle(element), [a, b] = [light(parsed(style.color)), light(behind(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), size = parseFloat(style.fontSize);
-    if (ratio < (size >= 24 ? 3 : 4.5)) weak.add(`${element.className || element.tagName}: ${ratio.toFixed(2)}`);
-  }
-  return [...weak];
-}"""
-
-
 def test_it_is_readable_wide_and_narrow_light_and_dark(opened: Opened) -> None:
     page = opened.page
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -219,8 +181,8 @@ def test_it_is_readable_wide_and_narrow_light_and_dark(opened: Opened) -> None:
                 assert page.evaluate(CONTRAST) == [], (width, scheme)
 
 
-def test_without_a_script_it_is_a_page_of_tables(browser: Browser, file: Path, everyone: list[Standing]) -> None:
-    with browser.new_context(java_script_enabled=False) as context:
+def test_without_a_script_it_is_a_page_of_tables(chromium: Any, file: Path, everyone: list[Standing]) -> None:
+    with chromium.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(file.as_uri())
         assert page.locator("#students tbody tr").count() == len(everyone)
