@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def browser_path() -> str | None:
+    """Where a Chromium is installed."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
 CONTRAST = """() => {
   const channel = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});

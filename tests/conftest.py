@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import BROWSERS
+from browsing import browser_path
 from hypothesis import settings
 
 from grader import wire
@@ -161,7 +161,7 @@ def lost(record: Record) -> dict[str, float]:
 def chromium() -> Iterator[Any]:
     """One browser for all pages."""
     playwright = pytest.importorskip("playwright.sync_api")
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    path = browser_path()
     if path is None:
         pytest.skip("no Chromium on this machine: `make test` installs it where apt-get and root are there")
     with playwright.sync_playwright() as driver:

@@ -71,7 +71,12 @@
   function showCases() {
     const fitting = cases.filter((one) => !rows[one.dataset.row].hidden);
     cases.forEach((one) => (one.hidden = true));
-    fitting.slice(0, shownCases).forEach((one) => (one.hidden = false));
+    fitting.slice(0, shownCases).forEach((one) => {
+      one.hidden = false;
+      all(".give:empty", one).forEach((place) =>
+        fields(place, Number(one.dataset.row), criteria[place.dataset.column], place.dataset.computed, false)
+      );
+    });
     const left = fitting.length - shownCases;
     find("#more").hidden = left <= 0;
     find("#more").textContent = `Show ${Math.min(left, SHOWN_AT_ONCE)} more (${left} are left)`;
@@ -209,11 +214,6 @@
   });
 
   find("#how").hidden = false;
-  cases.forEach((one) =>
-    all(".give", one).forEach((place) =>
-      fields(place, Number(one.dataset.row), criteria[place.dataset.column], place.dataset.computed, false)
-    )
-  );
 
   // ---- any criterion of any student -----------------------------------------------------------------------------------
 
