@@ -88,6 +88,12 @@ def test_a_class_is_graded_and_written(undisturbed: Path) -> None:
     links = set(re.findall(r'href="(\./[^"#]+)"', index))
     assert len(links) == CLASS - 1
     assert all((undisturbed / "class" / link).is_file() for link in links)
+    names = {path.stem for path in (undisturbed / "records").iterdir()}
+    for folder, words in (("pages", "You have all 13 points"), ("class", "This submission has all 13 points")):
+        assert {path.stem for path in (undisturbed / folder).iterdir()} - {"index"} == names
+        page = (undisturbed / folder / "1102444001.html").read_text(encoding="utf-8")
+        assert words in page
+        assert 'id="figure-positional_encoding-table"' in page
 
 
 @pytest.mark.timeout(600)

@@ -12,9 +12,13 @@ from browsing import CONTRAST
 from page_records import CLASSES, FAULT_OF_OURS, full, hostile, partial
 from test_inert_reports import HOSTILE
 
+from grader.gather import HandIn
+from grader.ledger import Listed
 from grader.records import Figure, Matrix, Record, from_json, to_json
 from grader.report.pages.pictures import picture
 from grader.report.pages.student import Audience, student_page
+from grader.report.results import Standing, class_page, file_name, summarise, write_results
+from grader.work import Outcome
 
 MARKUP = (
     "</title></style></p><script>alert(1)</script><style>body{display:none}</style><img src=x onerror=alert(1)>"
@@ -166,6 +170,33 @@ def test_whatever_a_student_wrote_stays_text(text: str, audience: Audience) -> N
 def test_a_page_may_load_nothing_and_run_nothing() -> None:
     [policy] = [str(a["content"]) for _, a in page(full()).elements if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
+
+
+# ---- a class's pages ------------------------------------------------------------------------------------------------
+
+
+def standing(student_id: str) -> Standing:
+    record = full()
+    info = msgspec.structs.replace(record.submission, student_id=student_id)
+    outcome = Outcome(record=msgspec.structs.replace(record, submission=info))
+    name = f"{student_id}.zip"
+    return Standing(
+        student_id, counts=Listed(position=0, hand_in=HandIn(name=name, path=name), key="k", outcome=outcome)
+    )
+
+
+def test_each_student_has_a_page_and_one_for_the_instructor_until_they_have_left(tmp_path: Path) -> None:
+    everyone = [standing("index"), standing("../up"), standing("1102444016")]
+    for left in (everyone, everyone[:2]):
+        write_results(tmp_path, left, summarise(left, "a", "1", []), ["attention"])
+        pages = {path.name for path in (tmp_path / "pages").iterdir()}
+        instructors = {path.name for path in (tmp_path / "class").iterdir()}
+        assert pages == {f"{file_name(one.student_id)}.html" for one in left}
+        assert instructors == {class_page(one.student_id) for one in left}
+        assert "index.html" not in instructors  # it is the class's own
+    assert len(list(tmp_path.rglob("*.html"))) == 4
+    assert "is Ankle boot" in (tmp_path / "class" / class_page("../up")).read_text(encoding="utf-8")
+    assert "is Ankle boot" not in (tmp_path / "pages" / f"{file_name('../up')}.html").read_text(encoding="utf-8")
 
 
 # ---- in a browser ---------------------------------------------------------------------------------------------------
