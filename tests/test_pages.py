@@ -188,13 +188,13 @@ def standing(student_id: str) -> Standing:
 def test_each_student_has_a_page_and_one_for_the_instructor_until_they_have_left(tmp_path: Path) -> None:
     everyone = [standing("index"), standing("../up"), standing("1102444016")]
     for left in (everyone, everyone[:2]):
-        write_results(tmp_path, left, summarise(left, "a", "1", []), ["attention"])
+        write_results(tmp_path, left, summarise(left, "a", "1", []), ["attention"], b"the class")
         pages = {path.name for path in (tmp_path / "pages").iterdir()}
         instructors = {path.name for path in (tmp_path / "class").iterdir()}
         assert pages == {f"{file_name(one.student_id)}.html" for one in left}
-        assert instructors == {class_page(one.student_id) for one in left}
-        assert "index.html" not in instructors  # it is the class's own
-    assert len(list(tmp_path.rglob("*.html"))) == 4
+        assert instructors == {class_page(one.student_id) for one in left} | {"index.html"}
+        assert (tmp_path / "class/index.html").read_bytes() == b"the class"
+    assert len(list(tmp_path.rglob("*.html"))) == 5
     assert "is Ankle boot" in (tmp_path / "class" / class_page("../up")).read_text(encoding="utf-8")
     assert "is Ankle boot" not in (tmp_path / "pages" / f"{file_name('../up')}.html").read_text(encoding="utf-8")
 
