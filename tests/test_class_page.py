@@ -18,6 +18,11 @@ from grader.report.results import Standing
 
 ACTS = """ </script><script>document.title="owned"</script><!-- <img src=x onerror='alert("1")'>{{ 7*7 }}&amp;\u202e"""
 STUDENTS = 44
+LEAVING = """() => {
+  const event = new Event("beforeunload", { cancelable: true });
+  window.dispatchEvent(event);
+  return event.defaultPrevented; // whether the browser asks first
+}"""
 
 
 def hostile(text: str) -> str:
@@ -146,8 +151,10 @@ def test_the_form_gives_the_marks_that_were_typed(opened: Opened, everyone: list
     page.click("#download")
     assert page.locator("#said").inner_text() == "Who gives these marks?"
     page.fill("#marker", "-Kim, 김")
+    assert page.evaluate(LEAVING) is True
     with page.expect_download() as download:
         page.click("#download")
+    assert page.evaluate(LEAVING) is False
     path = tmp_path / "marks.csv"
     download.value.save_as(path)
     found = read_marks(path, MAXIMA)
