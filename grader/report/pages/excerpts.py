@@ -51,8 +51,9 @@ class Pieces:
         ]
 
     def of(self, criterion: str) -> tuple[Piece, ...]:
-        """What is shown beside a criterion's messages: the lines around its marks."""
+        """What is shown beside a criterion's messages: the lines around its marks, the exact ones if there are any."""
         marks = [m for m in self._exhibits.marks if m.criterion == criterion and 0 <= m.excerpt < len(self.whole)]
+        marks = [mark for mark in marks if mark.exact] or marks
         return tuple(piece for mark in marks if (piece := self._around(mark)) is not None)
 
     def _title(self, excerpt: Excerpt) -> str:
