@@ -76,8 +76,8 @@ class Pieces:
                 shown += [CodeLine(0, "")] * (gap and bool(shown)) + [line]
                 gap = False
         first = next((line.number for line in all_lines if line.kind == kind), excerpt.line)
-        said = f"Look at line {first}" if mark.exact else "Written there"
-        return Piece(f"{said}: {self._title(excerpt)}", _dedented(shown), _anchor(mark.excerpt, first))
+        said = f"Look at line {first} in" if mark.exact else "Written in"
+        return Piece(f"{said} {self._title(excerpt)}", _dedented(shown), _anchor(mark.excerpt, first))
 
 
 def _anchor(number: int, line: int = 0) -> str:
