@@ -51,8 +51,9 @@ class Pieces:
         ]
 
     def of(self, criterion: str) -> tuple[Piece, ...]:
-        """What is shown beside a criterion's messages: the lines around its marks."""
+        """What is shown beside a criterion's messages: the lines around its marks, the exact ones if there are any."""
         marks = [m for m in self._exhibits.marks if m.criterion == criterion and 0 <= m.excerpt < len(self.whole)]
+        marks = [mark for mark in marks if mark.exact] or marks
         return tuple(piece for mark in marks if (piece := self._around(mark)) is not None)
 
     def _title(self, excerpt: Excerpt) -> str:
@@ -75,8 +76,8 @@ class Pieces:
                 shown += [CodeLine(0, "")] * (gap and bool(shown)) + [line]
                 gap = False
         first = next((line.number for line in all_lines if line.kind == kind), excerpt.line)
-        said = f"Look at line {first}" if mark.exact else "Written there"
-        return Piece(f"{said}: {self._title(excerpt)}", _dedented(shown), _anchor(mark.excerpt, first))
+        said = f"Look at line {first} in" if mark.exact else "Written in"
+        return Piece(f"{said} {self._title(excerpt)}", _dedented(shown), _anchor(mark.excerpt, first))
 
 
 def _anchor(number: int, line: int = 0) -> str:
