@@ -22,16 +22,26 @@ _BEYOND_ASCII = re.compile(r"[^\x20-\x7e\n]+")
 
 def one_line(text: str, most: int | None = None) -> str:
     """The text as one printable line without commands, cut to `most` characters. A line's end is shown as ⏎."""
+    return _COMMAND.sub(r"\g<0> ", plain(text, most))
+
+
+def plain(text: str, most: int | None = None) -> str:
+    """As `one_line`, for where nobody takes commands from a text (a page): code such as `x[::step]` stays as it is."""
     if most is not None and len(text) > most:
         text = f"{text[: most - 1]}…"
     line = " ⏎ ".join(text.replace("\t", "    ").splitlines())
-    return _COMMAND.sub(r"\g<0> ", _tamed(line, lambda _: _REPLACEMENT))
+    return _tamed(line, lambda _: _REPLACEMENT)
 
 
 def cell(text: str) -> str:
     """The text as a cell of a sheet: one line, and no formula in any spreadsheet that opens it."""
     line = one_line(text)
     return f"'{line}" if line.lstrip()[:1] in _FORMULAS else line
+
+
+def from_cell(text: str) -> str:
+    """What `cell` was given, but for what `one_line` did to it: a quotation mark before a formula is taken away."""
+    return text[1:] if text[:1] == "'" and text[1:].lstrip()[:1] in _FORMULAS and text[1:].strip() else text
 
 
 def json_text(text: str) -> str:

@@ -210,7 +210,8 @@ def _explained_so_far(student: Student, mutant: Mutant, before: Departure | None
     rest = _place(student, mutant.file, after)
     message = f"{f'At {place}: ' if place else ''}{mutant.message} That is not all"
     message += f": what goes into {rest} departs once more." if rest else "."
-    return Diagnosis(id=mutant.id, message=message, criterion=mutant.criterion)
+    cell, line = _spot(student, mutant.file, before)
+    return Diagnosis(id=mutant.id, message=message, criterion=mutant.criterion, cell=cell, line=line)
 
 
 def _departing(student: Student, among: Sequence[Suspect], departure: Departure) -> Diagnosis:
@@ -224,7 +225,14 @@ def _departing(student: Student, among: Sequence[Suspect], departure: Departure)
         message = f"The layers before get what they should; what goes into {place} is something else."
     else:
         message = f"Already what goes into {place} is not what should."
-    return Diagnosis(id=criterion + DEPARTURE, message=message, criterion=criterion)
+    cell, line = _spot(student, mutant.file, departure)
+    return Diagnosis(id=criterion + DEPARTURE, message=message, criterion=criterion, cell=cell, line=line)
+
+
+def _spot(student: Student, role: str, departure: Departure | None) -> tuple[int, int]:
+    """The cell and the line of a departure, from 1; zeros where the notebook has no such line: a worker told them."""
+    step = departure.at if departure else None
+    return (step.cell, step.line) if step and student.line(role, step.cell, step.line) else (0, 0)
 
 
 def _place(student: Student, role: str, departure: Departure | None) -> str:

@@ -30,12 +30,14 @@ from grader.files import STANDARD_OUTPUT, write_whole
 if TYPE_CHECKING:
     from grader.records import Record
 
+AUDIENCES = ("student", "instructor")
 DESCRIPTION = """\
 Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks and the .pth.
 
   python grade.py 1102444016.tar.gz             grade it, explain every lost point
   python grade.py 1102444016.tar.gz --json FILE write the record as well
-  python grade.py SUBMISSIONS/ --out results/   grade a class: go on after a crash, grades.csv, a record a student
+  python grade.py 1102444016.tar.gz --html FILE write a page for the student; --audience instructor: with evidence
+  python grade.py SUBMISSIONS/ --out results/   grade a class: go on after a crash, grades.csv, a page a student
   python grade.py gradebook EXPORT.csv --results results/  fill a sheet that Canvas or Moodle exported
   python grade.py gradescope --output autograder.zip       an autograder for Gradescope
   python grade.py merge PARTS… --out results/   put the results of several machines together
@@ -59,6 +61,8 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("--json", type=a_path, metavar="FILE", help="write the record to FILE; - for standard output")
     parser.add_argument("--gradescope", type=a_path, metavar="FILE", help="write Gradescope's results.json")
+    parser.add_argument("--html", type=a_path, metavar="FILE", help="write a page to FILE; - for standard output")
+    parser.add_argument("--audience", choices=AUDIENCES, help="whom --html is for (default: student)")
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the held-out images")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
@@ -85,6 +89,9 @@ def run(arguments: list[str]) -> int:
             raise UsageError("--gradescope is for one submission: Gradescope asks for one at a time")
         if options.junit == STANDARD_OUTPUT:
             raise UsageError("--junit - is for one submission; with --out name a file")
+        if options.html is not None or options.audience is not None:
+            where = f"the pages are in {options.out}/pages/ for students, in {options.out}/class/ for instructors"
+            raise UsageError(f"--html and --audience are for one submission; with --out {where}")
         return grade_class(options)
     _refuse_for_one(options)
     return _grade(options, options.submissions[0])
@@ -92,6 +99,8 @@ def run(arguments: list[str]) -> int:
 
 def _refuse_for_one(options: argparse.Namespace) -> None:
     """What makes sense for a whole class alone. Raises UsageError."""
+    if options.audience is not None and options.html is None:
+        raise UsageError("--audience says whom a page is for: name the page with --html")
     if len(options.submissions) > 1:
         raise UsageError("several submissions: name a folder for their results with --out, or grade one at a time")
     for flag in ("jobs", "roster", "only", "force", "shard", "dask", "fail_under"):
@@ -144,5 +153,6 @@ def _record_of(options: argparse.Namespace, path: Path) -> Record:
         warn_of_no_sandbox()
     hidden = [assignment.folder, path.resolve().parent]
     with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar() as progress:
-        record = grade(path, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
+        chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None)
+        record = grade(path, assignment, sandbox, chosen, progress)
     return with_marks(record, marks, assignment.maxima) if marks else record

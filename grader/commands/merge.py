@@ -29,6 +29,7 @@ def run(arguments: list[str]) -> int:
     from grader import batch
 
     known = batch_command.known_of(options)
-    for doubt in batch.merge(options.parts, options.out):
+    for doubt in batch.merge(options.parts, options.out, known.assignment):
         warn(f"{', '.join(map(str, options.parts))}: {doubt}")
+    batch_command.take_marks(known, options.out)
     return batch_command.finish(options, known)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from grader.report.results import Standing, Summary
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
-FILES = ("json", "junit", "gradescope")  # the options that name a file
+FILES = ("json", "html", "junit", "gradescope")  # the options that name a file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +85,10 @@ def write_one(options: argparse.Namespace, standing: Standing) -> None:
     from grader.report import github
     from grader.report.gradescope import results_json
 
+    if options.html is not None and standing.record is not None:
+        from grader.report.pages.student import student_page
+
+        write_whole(options.html, student_page(standing.record, options.audience or "student"))
     if options.junit is not None:
         _write_junit(options.junit, [standing])
     if options.gradescope is not None and standing.outcome is not None:

@@ -1,4 +1,6 @@
-"""The results of a class, from its journal: records/<id>.json, grades.csv, summary.json, each whole or not at all.
+"""The results of a class, from its journal: for each student a record and two pages; the sheet; the class in figures.
+
+    records/<id>.json  pages/<id>.html  class/<id>.html  grades.csv  summary.json      each whole or not at all
 
 Where a student handed in more than once, the latest that could be graded counts; the others are kept in earlier/.
 """
@@ -9,26 +11,32 @@ import csv
 import hashlib
 import io
 import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
+from grader.errors import UsageError
 from grader.files import write_whole
 from grader.gather import HandIn
 from grader.inert import cell, json_text
 from grader.ledger import Listed
-from grader.records import Frozen, Record, to_json
+from grader.records import Frozen, HandMark, Record, to_json
+from grader.report.pages.student import student_page
 from grader.work import Outcome
 
 RECORDS, EARLIER, GRADES, SUMMARY, WRITTEN = "records", "earlier", "grades.csv", "summary.json", ".written.json"
+PAGES, CLASS = "pages", "class"  # for students; for instructors
 GRADED, REFUSED, NOT_GRADED, PENDING, ABSENT = "graded", "refused", "not graded", "pending", "not handed in"
 FRONT = ("student_id", "name", "archive", "status", "score", "max_score")
-BACK = ("test_accuracy", "flags", "mistakes", "needs_person", "note")
+BACK = ("test_accuracy", "flags", "mistakes", "needs_person", "by_hand", "note")
+_OURS = re.compile(rf"(?:(?:{RECORDS}|{EARLIER})/[^/\0.][^/\0]*\.json|(?:{PAGES}|{CLASS})/[^/\0.][^/\0]*\.html)")
 _SAFE = "()+,=@ "  # beside letters, digits and _.-~, in a file's name
 _MOST = 150  # characters of a file's name
 
@@ -92,6 +100,8 @@ class Summary(Frozen, frozen=True):
     not_handed_in: tuple[str, ...]
     left_out: tuple[str, ...] = ()  # files that are no submission
     traces: dict[str, str] = {}  # by student: where the grader itself broke
+    by_hand: dict[str, dict[str, HandMark]] = {}  # by student and criterion: what a person gave, and was computed
+    marks_unused: tuple[str, ...] = ()  # a person's marks that change nothing, and why
 
 
 def standings(listed: Iterable[Listed], names: Mapping[str, str]) -> list[Standing]:
@@ -130,33 +140,60 @@ def alone(name: str, outcome: Outcome) -> Standing:
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
-def write_results(out: Path, everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str]) -> None:
-    """Write the files; those that an earlier run wrote and that are no longer true are removed. Raises UsageError."""
-    files: dict[str, bytes] = {}
+def write_results(
+    out: Path, everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], index: bytes
+) -> None:
+    """Write the files; those that an earlier run wrote and that are no longer true are removed. Raises UsageError.
+
+    index: the page of the class.
+    """
+    written: set[str] = set()
+    for name, data in _files(everyone, summary, criteria, index):
+        path = out / name
+        written.add(name)
+        try:
+            if path.is_file() and path.read_bytes() == data:
+                continue
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}; name another folder with --out") from None
+        write_whole(path, data)
+    _remove_stale(out, written)
+
+
+def _files(
+    everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], index: bytes
+) -> Iterator[tuple[str, bytes]]:
+    """One after the other: three hundred pages at once would be a hundred megabytes."""
     for standing in everyone:
         if standing.record is not None:
-            files[f"{RECORDS}/{file_name(standing.student_id)}.json"] = to_json(standing.record)
+            name = file_name(standing.student_id)
+            yield f"{RECORDS}/{name}.json", to_json(standing.record)
+            yield f"{PAGES}/{name}.html", student_page(standing.record, "student")
+            yield f"{CLASS}/{class_page(standing.student_id)}", student_page(standing.record, "instructor")
         for one in standing.earlier:
             if one.outcome is not None and one.outcome.record is not None:
-                files[f"{EARLIER}/{file_name(standing.student_id)}-{one.key[:8]}.json"] = to_json(one.outcome.record)
-    files[GRADES] = grades(everyone, criteria).encode()
-    files[SUMMARY] = json_text(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()).encode() + b"\n"
-    for name, data in files.items():
-        path = out / name
-        if not (path.is_file() and path.read_bytes() == data):
-            path.parent.mkdir(exist_ok=True)
-            write_whole(path, data)
-    _remove_stale(out, set(files))
+                yield f"{EARLIER}/{file_name(standing.student_id)}-{one.key[:8]}.json", to_json(one.outcome.record)
+    yield f"{CLASS}/index.html", index
+    yield GRADES, grades(everyone, criteria).encode()
+    yield SUMMARY, json_text(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()).encode() + b"\n"
 
 
 def _remove_stale(out: Path, now: set[str]) -> None:
     """Only what was written here before is removed: the list of it is written last."""
-    before: list[str] = []
-    if (out / WRITTEN).is_file():
-        before = msgspec.json.decode((out / WRITTEN).read_bytes(), type=list[str])
-    for name in set(before) - now:
-        (out / name).unlink(missing_ok=True)
+    for name in _written(out) - now:
+        with suppress(OSError):  # it may have gone; a folder of that name is none of ours
+            (out / name).unlink()
     write_whole(out / WRITTEN, json.dumps(sorted(now)).encode())
+
+
+def _written(out: Path) -> set[str]:
+    """What an earlier run wrote here. A list that is damaged, or that names a file of somebody else's, says nothing."""
+    try:
+        before = msgspec.json.decode((out / WRITTEN).read_bytes(), type=list[str])
+    except (OSError, msgspec.MsgspecError):
+        return set()
+    return {name for name in before if _OURS.fullmatch(name)}
 
 
 def file_name(student_id: str) -> str:
@@ -166,6 +203,12 @@ def file_name(student_id: str) -> str:
     if len(name.encode()) > _MOST:
         name = f"{name[:40]}~{hashlib.sha256(student_id.encode()).hexdigest()[:16]}"
     return name
+
+
+def class_page(student_id: str) -> str:
+    """The name of the instructor's page of one student in class/, where index.html is the class's own."""
+    name = file_name(student_id)
+    return f"{f'%{ord(name[0]):02X}{name[1:]}' if name.casefold() == 'index' else name}.html"
 
 
 def grades(everyone: Sequence[Standing], criteria: Sequence[str]) -> str:
@@ -194,14 +237,26 @@ def _row(standing: Standing, criteria: Sequence[str]) -> Iterator[str]:
     yield cell(" ".join(flag.id for flag in record.flags)) if record else ""
     yield cell(" ".join(diagnosis.id for diagnosis in record.diagnoses)) if record else ""
     yield "yes" if standing.status == NOT_GRADED or (record and record.needs_person) else ""
+    yield cell("; ".join(f"{name} {mark.points:g}, computed {mark.computed:g}" for name, mark in by_hand(record)))
     reason = standing.outcome.reason if standing.outcome else ""
     yield cell("; ".join(filter(None, (reason, *standing.notes))))
+
+
+def by_hand(record: Record | None) -> list[tuple[str, HandMark]]:
+    """Criterion and mark, where a person gave one."""
+    return [(c.id, c.by_hand) for c in record.criteria if c.by_hand is not None] if record else []
 
 
 # ---- the class in figures -------------------------------------------------------------------------------------------
 
 
-def summarise(everyone: Sequence[Standing], assignment: str, version: str, left_out: Sequence[str]) -> Summary:
+def summarise(
+    everyone: Sequence[Standing],
+    assignment: str,
+    version: str,
+    left_out: Sequence[str],
+    marks_unused: Sequence[str] = (),
+) -> Summary:
     """The class in figures. Medians and means are over those who have a mark."""
     records = [standing.record for standing in everyone if standing.record is not None]
     accuracies = [r.checkpoint.accuracy for r in records if r.checkpoint.accuracy is not None]
@@ -222,6 +277,8 @@ def summarise(everyone: Sequence[Standing], assignment: str, version: str, left_
         not_handed_in=tuple(standing.student_id for standing in everyone if standing.status == ABSENT),
         left_out=tuple(left_out),
         traces={s.student_id: s.outcome.trace for s in handed_in if s.outcome and s.outcome.trace},
+        by_hand={s.student_id: dict(marks) for s in everyone if (marks := by_hand(s.record))},
+        marks_unused=tuple(marks_unused),
     )
 
 

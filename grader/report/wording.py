@@ -14,7 +14,8 @@ def verdict_words(criterion: CriterionResult) -> str:
     """The verdict, and whether a person gave the points or has yet to confirm them."""
     if criterion.by_hand is not None:
         comment = f": {one_line(criterion.by_hand.comment, MOST)}" if criterion.by_hand.comment else ""
-        return f"by hand, computed {criterion.by_hand.computed:g}{comment}"
+        who = one_line(", ".join(filter(None, (criterion.by_hand.marker, criterion.by_hand.when))), MOST)
+        return f"by hand{f' ({who})' if who else ''}, computed {criterion.by_hand.computed:g}{comment}"
     return criterion.verdict.value + (" (proposed)" if criterion.proposed else "")
 
 
