@@ -44,8 +44,11 @@ KINDS = {
     "name": r"[\w.]{1,300}",
     "names": r"[\w.]{1,300}(?:, [\w.]{1,300}){0,99}",
     "list": r"[\d, ()\[\]]{2,300}",
-    "layer": r"self\.[\w.]{1,300}(?: \(cell \d{1,9}, line \d{1,9}: .{0,200}?\))?",  # as `grader.checking.diagnosis` says
+    "phrase": r"[a-z][a-z ]{0,60}",
+    # As grader.checking.diagnosis says where a layer is called.
+    "layer": r"self\.[\w.]{1,300}(?: \(cell \d{1,9}, line \d{1,9}: .{0,200}?\))?",
 }
+TRANSLATED = ("", "layer", "phrase")  # kinds of holes in which messages of ours may stand
 MAX_TEXT = 20_000  # characters; a longer text stays English
 MAX_PARTS = 200  # of one message that are looked up
 
@@ -125,10 +128,12 @@ class Catalogue:
             if entry.anchor in text and (match := entry.pattern.fullmatch(text)):
                 kinds = {piece.hole: piece.spec for piece in entry.pieces}
                 holes = {
-                    hole: self._translated(value, turns) if kinds[hole] in ("", "layer") else value
+                    hole: self._translated(value, turns) if kinds[hole] in TRANSLATED else value
                     for hole, value in match.groupdict().items()
                 }
-                return _filled(entry.other, holes)
+                filled = _filled(entry.other, holes)
+                if filled != text:  # where a joint parts nothing that is known, another one may
+                    return filled
         return text
 
     def say(self, template: str, **values: object) -> str:

@@ -1,7 +1,7 @@
 """Korean particles after a word that is filled in: chosen by its last sound, or both ways where nothing tells it.
 
-은 after a consonant is 는 after a vowel. A digit is read in Korean, capitals letter by letter; how another word of Latin
-letters is read, its spelling does not say.
+은 after a consonant is 는 after a vowel. A digit is read in Korean, capitals letter by letter; how any other word of
+Latin letters is read, its spelling does not say. What stands in brackets behind a word is passed over.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ PARTICLES = {
 _CLOSING = " \t\n)]}”’\"'`*_."
 _FIRST, _LAST, _FINALS = 0xAC00, 0xD7A3, 28  # the Hangul syllables stand in the order of their final consonants
 _RIEUL = 8  # ㄹ, after which 로 stands as after a vowel
-_DIGITS = {"0": 21, "1": _RIEUL, "3": 16, "6": 1, "7": _RIEUL, "8": _RIEUL}  # 영 일 삼 육 칠 팔; the others end in vowels
+_DIGITS = {
+    "0": 21,
+    "1": _RIEUL,
+    "3": 16,
+    "6": 1,
+    "7": _RIEUL,
+    "8": _RIEUL,
+}  # 영 일 삼 육 칠 팔; the others end in vowels
 _LETTERS = {"L": _RIEUL, "M": 16, "N": 4, "R": _RIEUL}  # 엘 엠 엔 알
 
 
 def particle(wanted: str, word: str) -> str:
     """The form of a particle of PARTICLES that follows `word`."""
     after_vowel, either = PARTICLES[wanted]
-    final = _final(word.rstrip(_CLOSING))
+    before, _, _ = word.rpartition("(") if word.endswith(")") else ("", "", "")
+    final = _final((before if before.strip(" ([") else word).rstrip(_CLOSING))
     if final is None:
         return either
     return after_vowel if final == 0 or (wanted == "으로" and final == _RIEUL) else wanted

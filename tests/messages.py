@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 # All that these say may reach a student; of other modules, only what they hand to one of TOLD.
 SPEAKING = (
-    "archives", "checking", "checkpoint", "experiments", "flags", "intake", "notebook", "rubric", "settings",
-    "statements", "submission", "worker/objects", "worker/weights",
+    "archives", "checking", "checkpoint", "experiments", "flags", "intake", "notebook", "pytest_plugin", "rubric",
+    "sandbox/__init__", "settings", "statements", "submission", "worker/objects", "worker/weights",
 )  # fmt: skip
 TOLD = frozenset(
     {"IntakeError", "NotGraded", "NotebookError", "WireError", "Missing", "Raised", "Failed", "TimedOut", "OutOfMemory"}
@@ -61,9 +61,26 @@ def holes_blank(template: str) -> str:
     return "".join(literal + (_HOLE if hole is not None else "") for literal, hole, _, _ in pieces)
 
 
-def in_python(path: Path, everything: bool) -> Iterator[Message]:
+def in_python(path: Path, everything: bool = True) -> Iterator[Message]:
     """The messages of a module. everything: not only what it hands to one of TOLD."""
-    yield from _Collector(path, everything).found()
+    for message in _Collector(path, everything).found():
+        if is_phrase(message.text):
+            yield message
+
+
+def in_engine(package: Path) -> Iterator[Message]:
+    """The messages of all modules of a package: of SPEAKING everything, of the others what they hand to one of TOLD."""
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).with_suffix("").as_posix()
+        yield from in_python(path, any(name == speaking or name.startswith(f"{speaking}/") for speaking in SPEAKING))
+
+
+def strings(folder: Path) -> Iterator[str]:
+    """The key of every text in a folder's modules, phrase or not."""
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr | ast.Constant) and (text := _template(node)) is not None:
+                yield key(text)
 
 
 def in_checks(folder: Path) -> Iterator[Message]:
@@ -71,16 +88,20 @@ def in_checks(folder: Path) -> Iterator[Message]:
     for path in sorted(folder.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and (title := ast.get_docstring(node)):
+            if (
+                isinstance(node, ast.FunctionDef)
+                and node.name.startswith("test_")
+                and (title := ast.get_docstring(node))
+            ):
                 yield Message(" ".join(title.split()), path, node.lineno)
-        yield from in_python(path, everything=True)
+        yield from in_python(path)
 
 
 def in_configuration(folder: Path) -> Iterator[Message]:
     """The titles in assignment.toml, and the messages of the mutants."""
     path = folder / "assignment.toml"
     config = tomllib.loads(path.read_text(encoding="utf-8"))
-    titled = [*config["files"].values(), *config["criteria"].values()]
+    titled = [config, *config["files"].values(), *config["criteria"].values()]
     yield from (_in_text(path, spec["title"]) for spec in titled)
     for path in sorted((folder / "mutants").glob("*.toml")):
         for mutant in tomllib.loads(path.read_text(encoding="utf-8")).values():
@@ -128,7 +149,7 @@ class _Collector:
             return
         elif isinstance(node, ast.JoinedStr | ast.Constant):
             text = _template(node)
-            if told and text is not None and is_phrase(text):
+            if told and text is not None:
                 yield Message(text, self._path, node.lineno)
             if isinstance(node, ast.JoinedStr):
                 yield from self._each([v.value for v in node.values if isinstance(v, ast.FormattedValue)], told)

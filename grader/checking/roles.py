@@ -307,10 +307,7 @@ def _pieces(part: _Part, sizes: set[tuple[int, ...]], groups: int) -> list[_Part
 
 
 def _missing(mine: list[_Part], candidates: list[_Part]) -> None:
-    unit, several = mine[0].unit, len(mine) != 1
-    what = "layers with such parameters" if several else "layer with such parameters"
-    if unit:
-        what = f"{unit}s" if several else unit
+    what = mine[0].unit or ("layer with such parameters" if len(mine) == 1 else "layers with such parameters")
     raise Failed(
         f"expected {len(mine)} {what}, found {len(candidates)}",
         {"expected": len(mine), "found": len(candidates), "like": mine[0].path},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from grader.errors import UsageError
 from grader.inert import one_line
+from grader.language import ENGLISH, Catalogue
 
 if TYPE_CHECKING:
     from grader.submission import Progress
@@ -75,15 +76,17 @@ def warn(sentence: str) -> None:
             print(f"grade.py: {one_line(sentence)}", file=sys.stderr)  # it may name a file as a student named it
 
 
-def warn_of_no_sandbox() -> None:
+def warn_of_no_sandbox(known: Catalogue = ENGLISH) -> None:
     warn(
-        "--sandbox none: the code in this submission runs as you, with your files and your network. "
-        "Use it for your own work only."
+        known.say(
+            "--sandbox none: the code in this submission runs as you, with your files and your network. "
+            "Use it for your own work only."
+        )
     )
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar(known: Catalogue = ENGLISH) -> Iterator[Progress]:
     """A progress bar on stderr while it is a terminal; nothing otherwise."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -96,7 +99,7 @@ def progress_bar() -> Iterator[Progress]:
 
         def progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
+                tasks[what] = bar.add_task(known.say(what), total=total)
             bar.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
 
         yield progress

@@ -6,6 +6,8 @@ import argparse
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from grader import __version__
@@ -23,8 +25,9 @@ from grader.commands.common import (
     unread,
     warn_of_no_sandbox,
 )
-from grader.errors import IntakeError, UsageError
+from grader.errors import IntakeError, NotGraded, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
+from grader.language import DEFAULT, LANGUAGES, Catalogue, catalogue, localised
 
 DESCRIPTION = """\
 Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks and the .pth.
@@ -48,7 +51,15 @@ def run(arguments: list[str]) -> int:
         metavar="SUBMISSION",
         help="the archive or folder; with --out, any number",
     )
-    parser.add_argument("--json", type=a_path, metavar="FILE", help="write the record to FILE; - for standard output")
+    parser.add_argument(
+        "--json", type=a_path, metavar="FILE", help="write the record to FILE, in English; - for standard output"
+    )
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        default=DEFAULT,
+        help=f"the language of what a student reads: {', '.join(LANGUAGES)} (default: {DEFAULT}); records stay English",
+    )
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the 10,000 test images")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
@@ -72,7 +83,9 @@ def run(arguments: list[str]) -> int:
             raise UsageError(f"--json is for one submission; with --out the records are in {options.out}/records/")
         return grade_class(options)
     _refuse_for_one(options)
-    return _grade(options, options.submissions[0])
+    known = catalogue(options.lang, options.assignment)
+    with _refusing_in(known):
+        return _grade(options, options.submissions[0], known)
 
 
 def _refuse_for_one(options: argparse.Namespace) -> None:
@@ -86,7 +99,16 @@ def _refuse_for_one(options: argparse.Namespace) -> None:
             )
 
 
-def _grade(options: argparse.Namespace, path: Path) -> int:
+@contextmanager
+def _refusing_in(known: Catalogue) -> Iterator[None]:
+    """Why a submission could not be graded is told to whoever handed it in."""
+    try:
+        yield
+    except (IntakeError, NotGraded) as error:
+        raise type(error)(known.translate(str(error))) from None
+
+
+def _grade(options: argparse.Namespace, path: Path, known: Catalogue) -> int:
     if not path.exists():
         raise IntakeError(f"{path} does not exist; name an archive or a folder")
     if options.json is not None and options.json != STANDARD_OUTPUT:
@@ -105,14 +127,15 @@ def _grade(options: argparse.Namespace, path: Path) -> int:
     assignment = load_assignment(options.assignment)
     marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     if options.sandbox == "none":
-        warn_of_no_sandbox()
+        warn_of_no_sandbox(known)
     hidden = [assignment.folder, path.resolve().parent]
-    with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar() as progress:
+    with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar(known) as progress:
         record = grade(path, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
     record = with_marks(record, marks, assignment.maxima) if marks else record
     output = sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout
     with unread(output):
-        show(record, Console(highlight=False, file=output or io.StringIO()))  # there is none after `>&-`
+        console = Console(highlight=False, file=output or io.StringIO())  # there is none after `>&-`
+        show(localised(record, known), console, known)
     if options.json is not None:
         write_whole(options.json, to_json(record))
     if record.needs_person:
