@@ -1,4 +1,4 @@
-"""Messages for students: each has its Korean, which says the same, and no student's text can do anything to it."""
+"""Messages for students: each is translated, holes and all, and no student's text can do anything to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from test_inert_reports import record as hostile_record
 
 from grader.assignment import load_assignment
 from grader.errors import AssignmentError
-from grader.language import ENGLISH, HERE, KINDS, WORDS, Entry, catalogue, localised, read_entries
+from grader.language import DEFAULT, ENGLISH, HERE, KINDS, LANGUAGES, WORDS, Entry, catalogue, localised, read_entries
+from grader.ledger import ground
 from grader.particles import particle
 from grader.records import (
     Blame,
@@ -40,7 +41,8 @@ from grader.report.terminal import show
 
 REFERENCE = ROOT / "reference"
 KOREAN = catalogue("ko", REFERENCE)
-FILES = (HERE / "ko.toml", REFERENCE / "languages/ko.toml")
+CODES = [code for code in LANGUAGES if code != DEFAULT]
+FILES = [folder / f"{code}.toml" for code in CODES for folder in (HERE, REFERENCE / "languages")]
 HANGUL = re.compile("[가-힣]")
 # Phrases that stand among the messages and are none.
 NO_MESSAGES = {
@@ -86,21 +88,23 @@ def of_the_assignment() -> list[Message]:
 # ---- complete -------------------------------------------------------------------------------------------------------
 
 
-def test_every_message_of_the_engine_has_its_korean(of_the_engine: list[Message]) -> None:
-    known = keys(FILES[0])
+@pytest.mark.parametrize("code", CODES)
+def test_every_message_of_the_engine_is_translated(code: str, of_the_engine: list[Message]) -> None:
+    path = HERE / f"{code}.toml"
     assert len(of_the_engine) > 150
-    check_known(of_the_engine, set(known), FILES[0])
+    check_known(of_the_engine, set(keys(path)), path)
 
 
-def test_every_message_of_the_assignment_has_its_korean(of_the_assignment: list[Message]) -> None:
-    known = set(keys(FILES[0])) | set(keys(FILES[1]))
+@pytest.mark.parametrize("code", CODES)
+def test_every_message_of_the_assignment_is_translated(code: str, of_the_assignment: list[Message]) -> None:
+    path = REFERENCE / "languages" / f"{code}.toml"
     assert len(of_the_assignment) > 250
-    check_known(of_the_assignment, known, FILES[1])
+    check_known(of_the_assignment, {*keys(path), *keys(HERE / path.name)}, path)
 
 
 def check_known(found: list[Message], known: set[str], path: Path) -> None:
     missing = [
-        f"{message.path.relative_to(ROOT)}, line {message.line}: “{message.text}” has no Korean; "
+        f"{message.path.relative_to(ROOT)}, line {message.line}: “{message.text}” is not translated; "
         f"add an entry to {path.relative_to(ROOT)}, or name it among NO_MESSAGES in {Path(__file__).name}"
         for message in found
         if message.key not in known
@@ -108,9 +112,11 @@ def check_known(found: list[Message], known: set[str], path: Path) -> None:
     assert not missing, "\n".join(missing)
 
 
-def test_every_word_of_a_verdict_and_of_blame_has_its_korean() -> None:
+@pytest.mark.parametrize("code", CODES)
+def test_every_word_for_a_verdict_and_for_blame_is_translated(code: str) -> None:
+    known = catalogue(code)
     for word in (*Verdict, *Blame):
-        assert HANGUL.search(KOREAN.say(word.value)), word
+        assert known.say(word.value) != word.value
 
 
 def test_no_entry_is_left_over(of_the_engine: list[Message], of_the_assignment: list[Message]) -> None:
@@ -136,9 +142,10 @@ SAMPLES = {
 }
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parts[-3])
-def test_what_an_english_template_makes_becomes_what_the_korean_one_makes(path: Path) -> None:
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+def test_what_an_english_template_makes_becomes_what_the_other_one_makes(path: Path) -> None:
     """So no template hides another one's messages."""
+    known = catalogue(path.stem, REFERENCE)
     for entry in read_entries(path):
         for turn in range(3):
             if entry.section in (WORDS, "joints"):
@@ -149,8 +156,8 @@ def test_what_an_english_template_makes_becomes_what_the_korean_one_makes(path: 
                 if piece.hole
             }
             english = "".join(piece.literal + values.get(piece.hole, "") for piece in entry.pieces)
-            translated = KOREAN.translate(english)
-            assert HANGUL.search(translated), english
+            translated = known.translate(english)
+            assert translated != english
             for literal in re.split(r"\{[^}]*\}", entry.other):
                 assert literal in translated, (english, translated)
 
@@ -159,14 +166,16 @@ def test_what_an_english_template_makes_becomes_what_the_korean_one_makes(path: 
 
 TOLD = {
     "the output has shape (2, 3), expected (2, 4)": "출력의 모양(shape)이 (2, 3)입니다. (2, 4)여야 합니다",
-    "the Mlp's output has shape (2, 3), expected (2, 6)": "Mlp의 출력의 모양(shape)이 (2, 3)입니다. (2, 6)이어야 합니다",
+    "the Mlp's output has shape (2, 3), expected (2, 6)": (
+        "Mlp의 출력의 모양(shape)이 (2, 3)입니다. (2, 6)이어야 합니다"
+    ),
     "1.zip: the file is empty, as after a broken upload; pack and hand it in again": (
         "1.zip: 업로드가 중단된 것처럼 파일이 비어 있습니다. 다시 압축하여 제출하십시오"
     ),
     "encoder.output: right but for the mistake that is named under “Masking”: Only the first head is masked: the mask "
     "holds for every head.": (
-        "encoder.output: “마스킹”에서 지적한 실수를 빼면 맞습니다: 첫 번째 헤드에만 마스크가 적용되었습니다. 마스크는 모든 "
-        "헤드에 적용해야 합니다."
+        "encoder.output: “마스킹”에서 지적한 실수를 빼면 맞습니다: 첫 번째 헤드에만 마스크가 적용되었습니다. "
+        "마스크는 모든 헤드에 적용해야 합니다."
     ),
     "the notebook of part 2 (Vision Transformer) was not handed in": (
         "2부 노트북(Vision Transformer)이 제출되지 않았습니다"
@@ -174,15 +183,15 @@ TOLD = {
     "MultiHeadAttention gave no answer within 10 seconds (as in the checks before: not tried again)": (
         "MultiHeadAttention이(가) 10초 안에 응답하지 않았습니다 (앞의 검사와 같은 결과이므로 다시 시도하지 않았습니다)"
     ),
-    "NameError: name 'h' is not defined in cell 3, line 4: y = h; A, h could not be defined: ValueError: no; B could not "
-    "be defined: KeyError: 2 in cell 1, line 2: d[2]": (
+    "NameError: name 'h' is not defined in cell 3, line 4: y = h; A, h could not be defined: ValueError: no; "
+    "B could not be defined: KeyError: 2 in cell 1, line 2: d[2]": (
         "NameError: name 'h' is not defined — 셀 3의 4번째 줄: y = h; A, h을(를) 정의하지 못했습니다: ValueError: no; "
         "B를 정의하지 못했습니다: KeyError: 2 — 셀 1의 2번째 줄: d[2]"
     ),
     "At self.norm1 (cell 3, line 4: x = self.norm1(x)): There is no softmax: the scores of one query must become "
     "positive weights that add up to 1. That is not all: what goes into self.ffn departs once more.": (
-        "self.norm1 (셀 3의 4번째 줄: x = self.norm1(x))에서: softmax가 없습니다. 한 쿼리의 점수는 합이 1인 양수 가중치로 "
-        "바뀌어야 합니다. 이것이 전부는 아닙니다. self.ffn에 들어가는 값이 다시 한번 어긋납니다."
+        "self.norm1 (셀 3의 4번째 줄: x = self.norm1(x))에서: softmax가 없습니다. 한 쿼리의 점수는 합이 1인 "
+        "양수 가중치로 바뀌어야 합니다. 이것이 전부는 아닙니다. self.ffn에 들어가는 값이 다시 한번 어긋납니다."
     ),
     "judged upon a stand-in for Attention and Mlp, because with your own: Attention defines no b": (
         "Attention과(와) Mlp을(를) 기준 구현으로 바꾸어 채점했습니다. 제출한 코드로는 다음과 같았습니다: Attention에 "
@@ -195,8 +204,8 @@ TOLD = {
     ),
     "1.zip: none of the files asked for (the .pth with the trained weights) is in it: no file fits the .pth with the "
     "trained weights; check the files and their names": (
-        "1.zip: 요구된 파일(학습된 가중치가 담긴 .pth 파일)이 하나도 없습니다: 학습된 가중치가 담긴 .pth 파일에 해당하는 "
-        "파일이 없습니다. 파일과 파일 이름을 확인하십시오"
+        "1.zip: 요구된 파일(학습된 가중치가 담긴 .pth 파일)이 하나도 없습니다: 학습된 가중치가 담긴 .pth 파일에 "
+        "해당하는 파일이 없습니다. 파일과 파일 이름을 확인하십시오"
     ),
 }
 
@@ -400,3 +409,13 @@ def test_a_language_that_is_not_there_is_refused() -> None:
     done = ask("1.zip", "--lang", "fr")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "invalid choice: 'fr' (choose from 'en', 'ko')" in done.stderr
+
+
+def test_a_new_translation_grades_no_class_anew(tmp_path: Path) -> None:
+    (tmp_path / "assignment.toml").write_text("", encoding="utf-8")
+    before = ground(tmp_path, "")
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "languages/ko.toml").write_text(PAIR.format("a", "가"), encoding="utf-8")
+    assert ground(tmp_path, "") == before
+    (tmp_path / "mutants.toml").touch()
+    assert ground(tmp_path, "") != before
