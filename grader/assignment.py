@@ -54,6 +54,7 @@ class CheckpointSpec(Frozen, frozen=True):
     digests: dict[str, str] = {}  # SHA-256 of the held-out files, by path; `grade.py doctor` compares
     fixed: dict[str, int | float | str] = {}
     classes: Count = 10
+    class_names: tuple[str, ...] = ()  # by label, for people
     batch: Count = 128
 
 

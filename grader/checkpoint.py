@@ -14,11 +14,12 @@ import msgspec
 import torch
 
 from grader import wire
+from grader.answers import answered, answers
 from grader.assignment import Assignment, CheckpointSpec
 from grader.checking.student import ObjectProxy, Student, expect
 from grader.errors import AssignmentError, Failed, Fault, Missing, TimedOut
 from grader.notebook import Notebook
-from grader.records import CheckpointResult, NoiseResult
+from grader.records import Answers, CheckpointResult, Frozen, NoiseResult
 from grader.settings import Candidate, candidates
 from grader.transform import NAME as TRANSFORM_NAME
 from grader.transform import Affine, transform_of
@@ -28,7 +29,15 @@ MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be
 MENDING = "save the trained weights again, with torch.save(model.state_dict(), …)"
 NOISY_IMAGES = 1_000  # shown once more with noise
 NOISE_LEVELS = 2  # grey levels up or down, of 256; the reference answers alike up to 8
+FORMAT = 2  # of what is kept of an evaluation; another one is not found
 WARM_BATCHES = 3  # after this many, the time for the whole is estimated
+
+
+class Evaluation(Frozen, frozen=True):
+    """What came of showing a model the held-out set."""
+
+    result: CheckpointResult
+    answers: Answers
 
 
 class Evaluations(Protocol):
@@ -70,6 +79,7 @@ class TrainedModel:
         self._right: dict[int, torch.Tensor] = {}  # by the number of the candidate: which images it answers right
         self.notes: tuple[str, ...] = ()
         self.result = CheckpointResult()
+        self.answers: Answers | None = None  # to the held-out set, once they were counted
 
     # ---- loading ------------------------------------------------------------------------------------------------
 
@@ -187,27 +197,29 @@ class TrainedModel:
         if self.result.accuracy is None:
             known = self._evaluations.find(self._fingerprint()) if self._evaluations is not None else None
             if known is not None:
-                self.result = self._as_own(msgspec.json.decode(known, type=CheckpointResult))
+                evaluation = msgspec.json.decode(known, type=Evaluation)
+                self.result, self.answers = self._as_own(evaluation.result), evaluation.answers
                 return self.result
             assert self._search is not None
-            results = [self._evaluate(self._fitting[0])]
-            while (results[-1].accuracy or 0.0) < self.spec.bar and len(self._fitting) < MAX_EVALUATED:
+            found = [self._evaluate(self._fitting[0])]
+            while (found[-1].result.accuracy or 0.0) < self.spec.bar and len(self._fitting) < MAX_EVALUATED:
                 other = next(self._search, None)
                 if other is None:
                     break
                 self._fitting.append(other)
-                results.append(self._evaluate(other))
-            number = max(range(len(results)), key=lambda n: results[n].accuracy or 0.0)
+                found.append(self._evaluate(other))
+            number = max(range(len(found)), key=lambda n: found[n].result.accuracy or 0.0)
             noise = self._with_noise(self._fitting[number], self._right[number])
-            self.result = msgspec.structs.replace(results[number], noise=noise)
+            self.result = msgspec.structs.replace(found[number].result, noise=noise)
+            self.answers = found[number].answers
             if self._evaluations is not None:
-                self._evaluations.keep(msgspec.json.encode(self.result))
+                self._evaluations.keep(msgspec.json.encode(Evaluation(result=self.result, answers=self.answers)))
         return self.result
 
     def _fingerprint(self) -> str:
         """Of all that the answers hang on: the code of every notebook, the weights, and the settings to be tried.
 
-        The code of all: what stands in one class may change what another computes.
+        The code of all: what stands in one class may change what another computes. FORMAT: what is kept under it.
         """
         assert self._data is not None
         code = {
@@ -215,7 +227,7 @@ class TrainedModel:
             for role, notebook in self._student.notebooks.items()
             if isinstance(notebook, Notebook)
         }
-        parts = (code, [candidate.values for candidate in self._candidates], msgspec.to_builtins(self.spec))
+        parts = (FORMAT, code, [candidate.values for candidate in self._candidates], msgspec.to_builtins(self.spec))
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted") + b"\0" + self._data).hexdigest()
 
     def _as_own(self, result: CheckpointResult) -> CheckpointResult:
@@ -233,7 +245,7 @@ class TrainedModel:
         exact, correct, fault = int(right[chosen].sum()), 0, ""
         try:
             for logits, batch in self._answers(candidate, noisy, torch.arange(len(noisy))):
-                correct += int(_right(logits, labels[chosen[batch]]).sum())
+                correct += int((answered(logits)[0] == labels[chosen[batch]]).sum())
         except Fault as raised:  # no mark hangs on it
             fault = raised.message
             self._student.forgive(self.spec.class_name)
@@ -254,19 +266,19 @@ class TrainedModel:
             yield logits, batch
         model.forget()
 
-    def _evaluate(self, candidate: Candidate) -> CheckpointResult:
+    def _evaluate(self, candidate: Candidate) -> Evaluation:
         images, labels = self._held_out()
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self._assignment.config.seed))
         started, spent = time.monotonic(), self._student.spent
-        right = torch.zeros(len(images), dtype=torch.bool)
+        predicted, confidence = torch.zeros_like(labels), torch.zeros(len(images), dtype=torch.float64)
         for number, (logits, batch) in enumerate(self._answers(candidate, images, order)):
-            right[batch] = _right(logits, labels[batch])
+            predicted[batch], confidence[batch] = answered(logits)
             done = min((number + 1) * self.spec.batch, len(images))
             self._progress("held-out images", done, len(images))
             self._in_time(self._student.spent - spent, number + 1, done, len(images))
-        self._right[len(self._right)] = right
+        self._right[len(self._right)] = right = predicted == labels
         correct = int(right.sum())
-        return CheckpointResult(
+        result = CheckpointResult(
             accuracy=correct / len(images),
             correct=correct,
             total=len(images),
@@ -274,6 +286,7 @@ class TrainedModel:
             settings_source=candidate.source,
             seconds=time.monotonic() - started,
         )
+        return Evaluation(result=result, answers=answers(predicted, confidence, images, labels, self.spec.classes))
 
     def _batches(self, images: torch.Tensor, order: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of transformed images (B, 1, H, W) with their places in the held-out set, shuffled."""
@@ -307,11 +320,6 @@ class TrainedModel:
                 f"{estimate:.0f} s, allowed are {limit:.0f}",
                 {"seconds": round(seconds, 1), "estimate": round(estimate), "limit": limit},
             )
-
-
-def _right(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Which rows of (B, classes) are largest at their label, (B,) bool; NaN is no answer."""
-    return (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
 
 
 def held_out(folder: Path, images: str, labels: str) -> tuple[torch.Tensor, torch.Tensor]:

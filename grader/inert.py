@@ -22,10 +22,15 @@ _BEYOND_ASCII = re.compile(r"[^\x20-\x7e\n]+")
 
 def one_line(text: str, most: int | None = None) -> str:
     """The text as one printable line without commands, cut to `most` characters. A line's end is shown as ⏎."""
+    return _COMMAND.sub(r"\g<0> ", plain(text, most))
+
+
+def plain(text: str, most: int | None = None) -> str:
+    """As `one_line`, for where nobody takes commands from a text (a page): code such as `x[::step]` stays as it is."""
     if most is not None and len(text) > most:
         text = f"{text[: most - 1]}…"
     line = " ⏎ ".join(text.replace("\t", "    ").splitlines())
-    return _COMMAND.sub(r"\g<0> ", _tamed(line, lambda _: _REPLACEMENT))
+    return _tamed(line, lambda _: _REPLACEMENT)
 
 
 def cell(text: str) -> str:

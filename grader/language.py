@@ -31,7 +31,7 @@ from msgspec.structs import replace
 from grader.errors import AssignmentError
 from grader.inert import one_line
 from grader.particles import PARTICLES, particle
-from grader.records import CheckResult, CriterionResult, Diagnosis, Flag, NoiseResult, Record
+from grader.records import CheckResult, CriterionResult, Diagnosis, Exhibits, Figure, Flag, NoiseResult, Record
 
 FOLDER = "languages"  # beside this file, and in an assignment's folder
 HERE = Path(__file__).resolve().parent / FOLDER
@@ -40,7 +40,7 @@ LANGUAGES = (DEFAULT, *sorted(path.stem for path in HERE.glob("*.toml")))
 WORDS = "words"
 # What a hole may hold, where not anything. Every one is bounded: a stranger's text must not take a matcher's time.
 KINDS = {
-    "number": r"-?(?:\d{1,20}(?:[.,]\d{1,20}){0,8}(?:e[+-]?\d{1,3})?|inf|nan)%?",
+    "number": r"[-−]?(?:\d{1,20}(?:[.,]\d{1,20}){0,8}(?:e[+-]?\d{1,3})?|inf|nan)%?",
     "name": r"[\w.]{1,300}",
     "names": r"[\w.]{1,300}(?:, [\w.]{1,300}){0,99}",
     "list": r"[\d, ()\[\]]{2,300}",
@@ -255,6 +255,7 @@ def localised(record: Record, known: Catalogue) -> Record:
         ),
         flags=tuple(_message(flag, known) for flag in record.flags),
         diagnoses=tuple(_message(diagnosis, known) for diagnosis in record.diagnoses),
+        exhibits=_exhibits(record.exhibits, known),
     )
 
 
@@ -273,6 +274,29 @@ def _check(check: CheckResult, known: Catalogue) -> CheckResult:
 
 def _noise(noise: NoiseResult | None, known: Catalogue) -> NoiseResult | None:
     return noise if noise is None else replace(noise, fault=known.translate(noise.fault))
+
+
+def _exhibits(exhibits: Exhibits | None, known: Catalogue) -> Exhibits | None:
+    if exhibits is None:
+        return None
+    return replace(
+        exhibits,
+        title=known.translate(exhibits.title),
+        figures=tuple(_figure(figure, known) for figure in exhibits.figures),
+        experiments=tuple(replace(one, source=known.translate(one.source)) for one in exhibits.experiments),
+        left_out=_each(exhibits.left_out, known),
+    )
+
+
+def _figure(figure: Figure, known: Catalogue) -> Figure:
+    return replace(
+        figure,
+        title=known.translate(figure.title),
+        caption=known.translate(figure.caption),
+        row=known.translate(figure.row),
+        col=known.translate(figure.col),
+        matrices=tuple(replace(matrix, title=known.translate(matrix.title)) for matrix in figure.matrices),
+    )
 
 
 def _message(told: Told, known: Catalogue) -> Told:

@@ -17,9 +17,10 @@ import grader
 from grader.assignment import Assignment
 from grader.checkpoint import Evaluations
 from grader.errors import AssignmentError, NotGraded, SandboxError
+from grader.exhibits import exhibits_of
 from grader.flags import flags_of
 from grader.judging import GRADING, Grading
-from grader.records import CheckpointResult, CriterionResult, Diagnosis, Record, SubmissionInfo, Verdict
+from grader.records import CheckpointResult, CriterionResult, Diagnosis, Exhibits, Record, SubmissionInfo, Verdict
 from grader.rubric import CriterionSpec, score
 from grader.sandbox import Sandbox
 from grader.submission import Opened, Progress, opened, silent
@@ -39,6 +40,7 @@ class Options:
     accuracy: bool = True
     criteria: frozenset[str] | None = None  # these alone
     owner: str = ""  # whose it is by its place, where its name may not tell
+    exhibits: bool = False  # what pages show beside the marks
     evaluations: Evaluations | None = None  # those of other submissions, by fingerprints of code and weights
 
 
@@ -71,7 +73,9 @@ def _grade(path: Path, assignment: Assignment, sandbox: Sandbox, options: Option
         grading = Grading(submission)
         _run_checks(grading, options, progress)
         criteria = score(_rubric(assignment, options), grading.outcomes)
-        return _record(submission, criteria, tuple(grading.diagnoses), sandbox.tier, time.monotonic() - started)
+        diagnoses = tuple(grading.diagnoses)
+        exhibits = exhibits_of(submission, criteria, diagnoses) if options.exhibits else None
+        return _record(submission, criteria, diagnoses, exhibits, sandbox.tier, time.monotonic() - started)
 
 
 def _rubric(assignment: Assignment, options: Options) -> dict[str, CriterionSpec]:
@@ -164,6 +168,7 @@ def _record(
     submission: Opened,
     criteria: tuple[CriterionResult, ...],
     diagnoses: tuple[Diagnosis, ...],
+    exhibits: Exhibits | None,
     tier: str,
     seconds: float,
 ) -> Record:
@@ -188,4 +193,5 @@ def _record(
         sandbox=tier,
         grader_version=grader.__version__,
         seconds=round(seconds, 3),
+        exhibits=exhibits,
     )

@@ -115,11 +115,13 @@ class Flag(Frozen, frozen=True):
 
 
 class Diagnosis(Frozen, frozen=True):
-    """A named mistake, the criterion that it cost."""
+    """A named mistake, the criterion that it cost. cell, line: where it shows, from 1; 0 where that is not known."""
 
     id: str
     message: str
     criterion: str
+    cell: int = 0
+    line: int = 0
 
 
 class SubmissionInfo(Frozen, frozen=True):
@@ -130,6 +132,113 @@ class SubmissionInfo(Frozen, frozen=True):
     sha256: str
     files: dict[str, str] = {}  # role → name in the archive
     ignored: tuple[str, ...] = ()
+
+
+class Excerpt(Frozen, frozen=True):
+    """A piece of a student's own cell.
+
+    file: the role of its notebook. cell: counted from 1. line: the number of the first line of `source` in the cell.
+    """
+
+    file: str
+    cell: int
+    line: int
+    source: str
+
+
+class Mark(Frozen, frozen=True):
+    """Lines of an excerpt that a criterion is about.
+
+    excerpt: its place in `Exhibits.excerpts`. lines: their numbers in the cell. exact: the lines where the mistake
+    shows; else they are what the student wrote there.
+    """
+
+    criterion: str
+    excerpt: int
+    lines: tuple[int, ...] = ()
+    exact: bool = False
+
+
+class Matrix(Frozen, frozen=True):
+    """A picture of numbers: `levels` are rows * cols bytes, row by row, of which 0 means `low` and 255 means `high`."""
+
+    title: str
+    rows: int
+    cols: int
+    low: float
+    high: float
+    levels: bytes
+
+
+class Figure(Frozen, frozen=True):
+    """Matrices side by side about one criterion. `row`, `col`: what the axes count. `signed`: numbers around zero."""
+
+    id: str
+    criterion: str
+    title: str
+    caption: str
+    matrices: tuple[Matrix, ...]
+    row: str = ""
+    col: str = ""
+    signed: bool = False
+
+
+class Mistake(Frozen, frozen=True):
+    """A held-out image that the model was sure about and wrong. label: never shown to students."""
+
+    pixels: bytes  # rows * cols grey levels, row by row
+    rows: int
+    cols: int
+    predicted: int
+    confidence: float
+    label: int
+
+
+class Answers(Frozen, frozen=True):
+    """What the model answered on the held-out set. counts: how often, by right class and then by answer."""
+
+    counts: tuple[tuple[int, ...], ...]
+    mistakes: tuple[Mistake, ...] = ()  # the most confident ones first
+
+
+class Curve(Frozen, frozen=True):
+    """Numbers that a training run printed, in their order.
+
+    file: the role of its notebook. cell: counted from 1. run: its name; what: loss, training accuracy (in %), …
+    """
+
+    file: str
+    run: str
+    what: str
+    cell: int
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+class FoundExperiment(Frozen, frozen=True):
+    """A setting that the student reports. `accuracy` is in percent; `source` says where it stands."""
+
+    settings: dict[str, Any]
+    accuracy: float | None
+    analysis: str
+    source: str
+
+
+class Exhibits(Frozen, frozen=True):
+    """What a page shows beside the marks. Nothing in it moves a mark.
+
+    left_out: a sentence for each figure that could not be made. class_names: of the held-out set, by label.
+    """
+
+    title: str = ""  # of the assignment
+    excerpts: tuple[Excerpt, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    answers: Answers | None = None
+    class_names: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    experiments: tuple[FoundExperiment, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class Record(Frozen, frozen=True):
@@ -147,6 +256,7 @@ class Record(Frozen, frozen=True):
     sandbox: str = ""
     grader_version: str = ""
     seconds: float = 0.0
+    exhibits: Exhibits | None = None
 
 
 def to_json(record: Record) -> bytes:

@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self, setup: Setup, evaluations: Evaluations | None = None) -> None:
         self._assignment = load_assignment(Path(setup.assignment))
-        self._options = Options(accuracy=setup.accuracy, evaluations=evaluations)
+        self._options = Options(accuracy=setup.accuracy, exhibits=True, evaluations=evaluations)
         hidden = [self._assignment.folder, *map(Path, setup.hidden)]
         self._sandbox = open_sandbox(setup.tier, worker_limits(self._assignment, setup.threads), hidden)
 

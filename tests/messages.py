@@ -16,14 +16,15 @@ from typing import NamedTuple
 
 # All that these say may reach a student; of other modules, only what they hand to one of TOLD.
 SPEAKING = (
-    "archives", "checking", "checkpoint", "experiments", "flags", "intake", "notebook", "pytest_plugin", "rubric",
-    "sandbox/__init__", "settings", "statements", "submission", "worker/objects", "worker/weights",
+    "archives", "checking", "checkpoint", "exhibits", "experiments", "flags", "intake", "notebook", "pytest_plugin",
+    "report/pages", "rubric", "sandbox/__init__", "settings", "statements", "submission", "worker/objects",
+    "worker/weights",
 )  # fmt: skip
 TOLD = frozenset(
     {"IntakeError", "NotGraded", "NotebookError", "WireError", "Missing", "Raised", "Failed", "TimedOut", "OutOfMemory"}
     | {"Died", "BadCheckpoint", "Flag", "Diagnosis", "Ending", "fail", "assert_tensor", "assert_shape", "assert_close"}
 )
-SAID = frozenset({"say", "translate"})  # templates of a renderer's own, looked up whole
+SAY = "say"  # takes a report's own words
 # What is handed to these is for whoever runs the grader, or for no one.
 NOT_TOLD = frozenset(
     {"AssignmentError", "UsageError", "SandboxError", "ClusterError", "AttributeError", "compile", "match", "search"}
@@ -35,11 +36,12 @@ _WORDS = re.compile(r"[A-Za-z]{2,}")
 
 
 class Message(NamedTuple):
-    """A text as it stands in a source, with its holes as {}."""
+    """A text as it stands in a source, with its holes as {}. said: a report's own, looked up whole."""
 
     text: str
     path: Path
     line: int
+    said: bool = False
 
     @property
     def key(self) -> str:
@@ -64,7 +66,7 @@ def holes_blank(template: str) -> str:
 def in_python(path: Path, everything: bool = True) -> Iterator[Message]:
     """The messages of a module. everything: not only what it hands to one of TOLD."""
     for message in _Collector(path, everything).found():
-        if is_phrase(message.text):
+        if message.said or is_phrase(message.text):
             yield message
 
 
@@ -84,17 +86,29 @@ def strings(folder: Path) -> Iterator[str]:
 
 
 def in_checks(folder: Path) -> Iterator[Message]:
-    """What an assignment's checks say: the titles, which are the docstrings of the tests, and their messages."""
-    for path in sorted(folder.glob("*.py")):
+    """What an assignment's checks and figures say: their titles, which are docstrings, and their messages."""
+    for path in sorted([*folder.glob("checks/*.py"), *folder.glob("exhibits/*.py")]):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in tree.body:
-            if (
-                isinstance(node, ast.FunctionDef)
-                and node.name.startswith("test_")
-                and (title := ast.get_docstring(node))
-            ):
+            titled = isinstance(node, ast.FunctionDef) and node.name.startswith(("test_", "exhibit_"))
+            if titled and (title := ast.get_docstring(node)):
                 yield Message(" ".join(title.split()), path, node.lineno)
         yield from in_python(path)
+
+
+def in_templates(folder: Path) -> Iterator[Message]:
+    """What the templates of pages say in words of their own."""
+    for path in sorted(folder.rglob("*.jinja")):
+        text = path.read_text(encoding="utf-8")
+        for said in re.finditer(r"\bsay\(\"([^\"]*)\"", text):
+            yield Message(holes_blank(said[1]), path, text.count("\n", 0, said.start()) + 1, said=True)
+
+
+def unsaid(path: Path) -> list[str]:
+    """The words that stand in a template without `say`."""
+    code = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<style>.*?</style>", re.DOTALL)
+    text = re.sub(r"<[^<>]*>", "\n", code.sub("", path.read_text(encoding="utf-8")))
+    return [line.strip() for line in text.split("\n") if _WORDS.search(line)]
 
 
 def in_configuration(folder: Path) -> Iterator[Message]:
@@ -129,10 +143,10 @@ class _Collector:
             name = _name(node.func)
             if name in NOT_TOLD:
                 return
-            if name in SAID:
+            if name == SAY:
                 for text in node.args[:1]:
                     if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                        yield Message(holes_blank(text.value), self._path, node.lineno)
+                        yield Message(holes_blank(text.value), self._path, node.lineno, said=True)
                 yield from self._each([*node.args[1:], *node.keywords], told)
                 return
             told = told or name in TOLD

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import messages
 import pytest
@@ -15,6 +17,7 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import Message
+from msgspec.structs import replace
 from rich.console import Console
 from test_inert_reports import HOSTILE, check_inert
 from test_inert_reports import record as hostile_record
@@ -25,18 +28,29 @@ from grader.language import DEFAULT, ENGLISH, HERE, KINDS, LANGUAGES, WORDS, Ent
 from grader.ledger import ground
 from grader.particles import particle
 from grader.records import (
+    Answers,
     Blame,
     CheckpointResult,
     CheckResult,
     CriterionResult,
+    Curve,
     Diagnosis,
+    Excerpt,
+    Exhibits,
+    Figure,
     Flag,
+    FoundExperiment,
+    HandMark,
+    Mark,
+    Matrix,
+    Mistake,
     NoiseResult,
     Record,
     SubmissionInfo,
     Verdict,
     to_json,
 )
+from grader.report.pages.student import student_page
 from grader.report.terminal import show
 
 REFERENCE = ROOT / "reference"
@@ -47,7 +61,14 @@ HANGUL = re.compile("[가-힣]")
 # Phrases that stand among the messages and are none.
 NO_MESSAGES = {
     "grader/checking/refusals.py": {"can't start new thread", *(f"[Errno {n}] " for n in (1, 13, 24, 27, 28, 30))},
-    "grader/checkpoint.py": {"held-out transform"},  # a program's name
+    "grader/checkpoint.py": {
+        "held-out transform",  # a program's name
+        "held-out images",  # a progress bar's: looked up by its name
+    },
+    "grader/exhibits.py": {"exhibits of {}"},  # a module's name
+    "grader/report/pages/plots.py": {  # what `grader.curves` calls them
+        *("training loss", "test loss", "validation loss", "training accuracy", "test accuracy", "validation accuracy"),
+    },
     "grader/pytest_plugin.py": {  # for whoever calls pytest
         "the archive or folder to run the checks against",
         "the assignment's folder (default: the one that holds the checks)",
@@ -66,8 +87,9 @@ NO_MESSAGES = {
 }
 
 
-def keys(path: Path) -> dict[str, Entry]:
-    return {messages.key(messages.holes_blank(entry.english)): entry for entry in read_entries(path)}
+def keys(path: Path) -> dict[tuple[str, bool], Entry]:
+    """The entries by their keys, and by whether they are a report's own words."""
+    return {(messages.key(messages.holes_blank(e.english)), e.section == WORDS): e for e in read_entries(path)}
 
 
 def untold(found: Message) -> bool:
@@ -76,12 +98,13 @@ def untold(found: Message) -> bool:
 
 @pytest.fixture(scope="module")
 def of_the_engine() -> list[Message]:
-    return [message for message in messages.in_engine(ROOT / "grader") if not untold(message)]
+    found = [*messages.in_engine(ROOT / "grader"), *messages.in_templates(ROOT / "grader")]
+    return [message for message in found if not untold(message)]
 
 
 @pytest.fixture(scope="module")
 def of_the_assignment() -> list[Message]:
-    found = [*messages.in_configuration(REFERENCE), *messages.in_checks(REFERENCE / "checks")]
+    found = [*messages.in_configuration(REFERENCE), *messages.in_checks(REFERENCE)]
     return [message for message in found if not untold(message)]
 
 
@@ -102,14 +125,19 @@ def test_every_message_of_the_assignment_is_translated(code: str, of_the_assignm
     check_known(of_the_assignment, {*keys(path), *keys(HERE / path.name)}, path)
 
 
-def check_known(found: list[Message], known: set[str], path: Path) -> None:
+def check_known(found: list[Message], known: set[tuple[str, bool]], path: Path) -> None:
     missing = [
         f"{message.path.relative_to(ROOT)}, line {message.line}: “{message.text}” is not translated; "
         f"add an entry to {path.relative_to(ROOT)}, or name it among NO_MESSAGES in {Path(__file__).name}"
         for message in found
-        if message.key not in known
+        if (message.key, message.said) not in known
     ]
     assert not missing, "\n".join(missing)
+
+
+def test_no_template_of_a_page_says_anything_past_the_catalogue() -> None:
+    for path in (ROOT / "grader").rglob("*.jinja"):
+        assert messages.unsaid(path) == [], f"{path.relative_to(ROOT)}: say it with {{{{ say(…) }}}}"
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -121,11 +149,11 @@ def test_every_word_for_a_verdict_and_for_blame_is_translated(code: str) -> None
 
 def test_no_entry_is_left_over(of_the_engine: list[Message], of_the_assignment: list[Message]) -> None:
     said = {message.key for message in (*of_the_engine, *of_the_assignment)}
-    said |= {*messages.strings(ROOT / "grader"), *messages.strings(REFERENCE / "checks")}
+    said |= {*messages.strings(ROOT / "grader"), *messages.strings(REFERENCE)}
     over = [
         f"{path.relative_to(ROOT)}: nothing says “{entry.english}” any more; take the entry out"
         for path in FILES
-        for key, entry in keys(path).items()
+        for (key, _), entry in keys(path).items()
         if key not in said and re.search("[A-Za-z]", key)  # what only joins messages stands in no source
     ]
     assert not over, "\n".join(over)
@@ -331,6 +359,59 @@ def test_a_korean_report_has_no_english_sentence_left() -> None:
     assert words == {"activation", "GELU", "Mlp", "zip", "bwrap", "state_dict"}
     assert "오답 (잠정)" in shown.getvalue()
     assert "테스트 정확도 91.40% (10000장 중 9140장)" in shown.getvalue()
+
+
+def exhibited() -> Record:
+    """The same with all that a page shows beside it."""
+    exhibits = Exhibits(
+        title="Assignment 2: Transformer from scratch, Vision Transformer on FashionMNIST",
+        excerpts=(Excerpt(file="part1", cell=3, line=1, source="값 = 1"),),
+        marks=(Mark(criterion="mlp", excerpt=0, lines=(1,), exact=True),),
+        figures=(
+            Figure(
+                id="mlp-table",
+                criterion="mlp",
+                title="Your positional encoding beside the right one",
+                caption="The future is hidden: everything above the diagonal must be empty. The darker a cell, the "
+                "further changing this key moves this query's output.",
+                matrices=(Matrix(title="Yours", rows=1, cols=1, low=-1, high=1, levels=b"1"),),
+                row="query",
+                col="key",
+            ),
+        ),
+        answers=Answers(counts=((1, 1), (0, 1)), mistakes=(Mistake(b"1", 1, 1, 0, 0.9, 1),)),
+        class_names=("가방", "셔츠"),
+        curves=tuple(
+            Curve(run=run, what="training accuracy", cell=2, steps=(1, 2), values=(3, 4), file="part1")
+            for run in ("", "가")
+        ),
+        experiments=tuple(
+            FoundExperiment(
+                settings={"깊이": 2}, accuracy=accuracy, analysis="", source="row 2 of the table in cell 31"
+            )
+            for accuracy in (None, 91.0)
+        ),
+        left_out=("“Which patch goes into which token” could not be drawn: the sandbox ended meanwhile",),
+    )
+    by_hand = replace(record().criteria[0], id="k", by_hand=HandMark(points=1, comment="", computed=0), proposed=False)
+    return replace(record(), exhibits=exhibits, criteria=(*record().criteria, by_hand))
+
+
+@pytest.mark.parametrize("audience", ["student", "instructor"])
+def test_a_korean_page_has_no_english_sentence_left(audience: Literal["student", "instructor"]) -> None:
+    page = student_page(localised(exhibited(), KOREAN), audience, KOREAN).decode()
+    assert '<html lang="ko">' in page
+    told = re.findall(r'(?:alt|title|aria-label)="([^"]*)"', page)
+    told.append(re.sub(r"<style>.*?</style>|<[^<>]*>", " ", page, flags=re.DOTALL))
+    words = set(re.findall(r"[A-Za-z_]{3,}", html.unescape(" ".join(told))))
+    ids = {"mlp", "equations", "weights", "state_dict", "output", "the"} if audience == "instructor" else set()
+    assert words == {"FashionMNIST", "activation", "GELU", "Mlp", "zip", "bwrap", "part"} | ids
+
+
+def test_an_english_page_is_in_english() -> None:
+    page = student_page(exhibited(), "student").decode()
+    assert '<html lang="en">' in page
+    assert "You have 0 of 3 points; the largest loss is 3 in “Experiments and their analysis”" in page
 
 
 # ---- catalogues that cannot be used ---------------------------------------------------------------------------------

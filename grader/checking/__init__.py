@@ -7,9 +7,11 @@ probes.py    properties: what moves what, and what must not
 roles.py     which of the student's layers plays which part, found by trying
 following.py how far a computation goes along with the reference's, and where it departs
 diagnosis.py which known mistake it is
+figures.py   what an exhibit shows of it
 """
 
 from grader.checking.compare import assert_close, assert_shape, assert_tensor, differs, fail, tolerance
+from grader.checking.figures import figure
 from grader.checking.oracle import Oracle
 from grader.checking.probes import influence
 from grader.checking.roles import adopt, randomise
@@ -26,6 +28,7 @@ __all__ = [
     "assert_tensor",
     "differs",
     "fail",
+    "figure",
     "influence",
     "randomise",
     "tolerance",

@@ -211,7 +211,8 @@ def _explained_so_far(student: Student, mutant: Mutant, before: Departure | None
     message = f"{known} That is not all."
     if rest:
         message = f"{known} That is not all: what goes into {rest} departs once more."
-    return Diagnosis(id=mutant.id, message=message, criterion=mutant.criterion)
+    cell, line = _spot(student, mutant.file, before)
+    return Diagnosis(id=mutant.id, message=message, criterion=mutant.criterion, cell=cell, line=line)
 
 
 def _departing(student: Student, among: Sequence[Suspect], departure: Departure) -> Diagnosis:
@@ -225,7 +226,14 @@ def _departing(student: Student, among: Sequence[Suspect], departure: Departure)
         message = f"The layers before get what they should; what goes into {place} is something else."
     else:
         message = f"Already what goes into {place} is not what should."
-    return Diagnosis(id=criterion + DEPARTURE, message=message, criterion=criterion)
+    cell, line = _spot(student, mutant.file, departure)
+    return Diagnosis(id=criterion + DEPARTURE, message=message, criterion=criterion, cell=cell, line=line)
+
+
+def _spot(student: Student, role: str, departure: Departure | None) -> tuple[int, int]:
+    """The cell and the line of a departure, from 1; zeros where the notebook has no such line: a worker told them."""
+    step = departure.at if departure else None
+    return (step.cell, step.line) if step and student.line(role, step.cell, step.line) else (0, 0)
 
 
 def _place(student: Student, role: str, departure: Departure | None) -> str:

@@ -29,6 +29,7 @@ from grader.inert import one_line
 if TYPE_CHECKING:
     from grader.assignment import Assignment
     from grader.batch import Workforce
+    from grader.language import Catalogue
     from grader.ledger import Ledger
     from grader.marks import Marks
     from grader.report.results import Standing, Summary
@@ -112,18 +113,23 @@ class Known:
     assignment: Assignment
     marks: Marks
     roster: Mapping[str, str]
+    language: Catalogue  # of the students' pages
 
 
 def known_of(options: argparse.Namespace) -> Known:
-    """Read --assignment, --marks and --roster, before an evening's work. Raises UsageError and AssignmentError."""
+    """Read --assignment, --marks, --roster and --lang, before an evening's work.
+
+    Raises UsageError and AssignmentError.
+    """
     from grader.assignment import load_assignment
+    from grader.language import catalogue
     from grader.marks import read_marks
     from grader.roster import read_roster
 
     assignment = load_assignment(options.assignment)
     marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     roster = read_roster(options.roster) if options.roster is not None else {}
-    return Known(assignment, marks, roster)
+    return Known(assignment, marks, roster, catalogue(options.lang, assignment.folder))
 
 
 def finish(out: Path, known: Known, fail_under: float | None) -> int:
@@ -145,7 +151,7 @@ def finish(out: Path, known: Known, fail_under: float | None) -> int:
     everyone = results.standings(listed, known.roster)
     left_out = json.loads(facts.get("left_out", "[]"))
     summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out)
-    results.write_results(out, everyone, summary, list(known.assignment.maxima))
+    results.write_results(out, everyone, summary, list(known.assignment.maxima), known.language)
     with unread(sys.stdout):
         for line in _closing(everyone, summary, out):
             print(line)
@@ -173,3 +179,4 @@ def _closing(everyone: Sequence[Standing], summary: Summary, out: Path) -> Itera
         more = len(summary.not_handed_in) - MOST_NAMED
         yield one_line(f"handed in nothing: {shown}" + (f" and {more} more" if more > 0 else ""))
     yield f"written: {out}/grades.csv, {out}/summary.json, {out}/records/"
+    yield f"written: {out}/pages/ for the students, {out}/class/ for instructors"

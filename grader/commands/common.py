@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from grader.errors import UsageError
 from grader.inert import one_line
-from grader.language import ENGLISH, Catalogue
+from grader.language import DEFAULT, ENGLISH, LANGUAGES, Catalogue
 
 if TYPE_CHECKING:
     from grader.submission import Progress
@@ -35,6 +35,15 @@ def new_parser(prog: str, description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--assignment", type=a_path, default=HERE / "reference", help="the assignment's folder")
     return parser
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        default=DEFAULT,
+        help=f"the language of what a student reads: {', '.join(LANGUAGES)} (default: {DEFAULT}); records stay English",
+    )
 
 
 def a_path(text: str) -> Path:

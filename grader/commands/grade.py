@@ -20,6 +20,7 @@ from grader.commands.common import (
     a_count,
     a_path,
     a_shard,
+    add_language,
     new_parser,
     progress_bar,
     unread,
@@ -27,14 +28,16 @@ from grader.commands.common import (
 )
 from grader.errors import IntakeError, NotGraded, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
-from grader.language import DEFAULT, LANGUAGES, Catalogue, catalogue, localised
+from grader.language import Catalogue, catalogue, localised
 
+AUDIENCES = ("student", "instructor")
 DESCRIPTION = """\
 Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks and the .pth.
 
   python grade.py 1102444016.tar.gz             grade it, explain every lost point
   python grade.py 1102444016.tar.gz --json FILE write the record as well
-  python grade.py SUBMISSIONS/ --out results/   grade a class: go on after a crash, grades.csv, a record a student
+  python grade.py 1102444016.tar.gz --html FILE write a page for the student; --audience instructor: with evidence
+  python grade.py SUBMISSIONS/ --out results/   grade a class: go on after a crash, grades.csv, a page a student
   python grade.py merge PARTS… --out results/   put the results of several machines together
   python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
   python grade.py verify                        prove the assignment: reference, template, mutants, variants
@@ -54,12 +57,9 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--json", type=a_path, metavar="FILE", help="write the record to FILE, in English; - for standard output"
     )
-    parser.add_argument(
-        "--lang",
-        choices=LANGUAGES,
-        default=DEFAULT,
-        help=f"the language of what a student reads: {', '.join(LANGUAGES)} (default: {DEFAULT}); records stay English",
-    )
+    parser.add_argument("--html", type=a_path, metavar="FILE", help="write a page to FILE; - for standard output")
+    parser.add_argument("--audience", choices=AUDIENCES, help="whom --html is for (default: student)")
+    add_language(parser)
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the 10,000 test images")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
@@ -81,6 +81,9 @@ def run(arguments: list[str]) -> int:
     if options.out is not None:
         if options.json is not None:
             raise UsageError(f"--json is for one submission; with --out the records are in {options.out}/records/")
+        if options.html is not None or options.audience is not None:
+            where = f"the pages are in {options.out}/pages/ for students, in {options.out}/class/ for instructors"
+            raise UsageError(f"--html and --audience are for one submission; with --out {where}")
         return grade_class(options)
     _refuse_for_one(options)
     known = catalogue(options.lang, options.assignment)
@@ -90,6 +93,10 @@ def run(arguments: list[str]) -> int:
 
 def _refuse_for_one(options: argparse.Namespace) -> None:
     """What makes sense for a whole class alone. Raises UsageError."""
+    if options.audience is not None and options.html is None:
+        raise UsageError("--audience says whom a page is for: name the page with --html")
+    if STANDARD_OUTPUT == options.html == options.json:
+        raise UsageError("--json - and --html - would both be standard output; name a file for one of them")
     if len(options.submissions) > 1:
         raise UsageError("several submissions: name a folder for their results with --out, or grade one at a time")
     for flag in ("jobs", "roster", "only", "force", "shard", "dask", "fail_under"):
@@ -111,8 +118,9 @@ def _refusing_in(known: Catalogue) -> Iterator[None]:
 def _grade(options: argparse.Namespace, path: Path, known: Catalogue) -> int:
     if not path.exists():
         raise IntakeError(f"{path} does not exist; name an archive or a folder")
-    if options.json is not None and options.json != STANDARD_OUTPUT:
-        _refuse_unwritable(options.json)
+    for flag, written in (("--json", options.json), ("--html", options.html)):
+        if written is not None and written != STANDARD_OUTPUT:
+            _refuse_unwritable(flag, written)
 
     from rich.console import Console
 
@@ -120,6 +128,7 @@ def _grade(options: argparse.Namespace, path: Path, known: Catalogue) -> int:
     from grader.marks import read_marks, with_marks
     from grader.pipeline import Options, grade
     from grader.records import to_json
+    from grader.report.pages.student import student_page
     from grader.report.terminal import show
     from grader.sandbox.tiers import open_sandbox
     from grader.submission import worker_limits
@@ -130,28 +139,32 @@ def _grade(options: argparse.Namespace, path: Path, known: Catalogue) -> int:
         warn_of_no_sandbox(known)
     hidden = [assignment.folder, path.resolve().parent]
     with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar(known) as progress:
-        record = grade(path, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
+        chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None)
+        record = grade(path, assignment, sandbox, chosen, progress)
     record = with_marks(record, marks, assignment.maxima) if marks else record
-    output = sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout
+    told = localised(record, known)
+    output = sys.stderr if STANDARD_OUTPUT in (options.json, options.html) else sys.stdout
     with unread(output):
         console = Console(highlight=False, file=output or io.StringIO())  # there is none after `>&-`
-        show(localised(record, known), console, known)
+        show(told, console, known)
     if options.json is not None:
         write_whole(options.json, to_json(record))
+    if options.html is not None:
+        write_whole(options.html, student_page(told, options.audience or "student", known))
     if record.needs_person:
         return NOT_GRADED
     return FULL_MARKS if record.score >= record.max_score else POINTS_LOST
 
 
-def _refuse_unwritable(path: Path) -> None:
+def _refuse_unwritable(flag: str, path: Path) -> None:
     """Before an evening's work, not after it. Raises UsageError."""
     if path.is_dir():
-        raise UsageError(f"--json {path} is a folder; name a file")
+        raise UsageError(f"{flag} {path} is a folder; name a file")
     if path.exists() and not path.is_file():  # a device or a pipe is written to where it is
         written = path
     else:
         written = path.resolve().parent  # the file is replaced by a new one in the same folder
         if not written.is_dir():
-            raise UsageError(f"--json {path}: the folder {written} does not exist; make it, or name another")
+            raise UsageError(f"{flag} {path}: the folder {written} does not exist; make it, or name another")
     if not os.access(written, os.W_OK):
-        raise UsageError(f"--json {path} cannot be written; name a file in a folder of yours")
+        raise UsageError(f"{flag} {path} cannot be written; name a file in a folder of yours")

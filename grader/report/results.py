@@ -1,4 +1,6 @@
-"""The results of a class, from its journal: records/<id>.json, grades.csv, summary.json, each whole or not at all.
+"""The results of a class, from its journal: for each student a record and two pages; the sheet; the class in figures.
+
+    records/<id>.json  pages/<id>.html  class/<id>.html  grades.csv  summary.json      each whole or not at all
 
 Where a student handed in more than once, the latest that could be graded counts; the others are kept in earlier/.
 """
@@ -20,11 +22,14 @@ import msgspec
 
 from grader.files import write_whole
 from grader.inert import cell, json_text
+from grader.language import ENGLISH, Catalogue, localised
 from grader.ledger import Listed
 from grader.records import Frozen, Record, to_json
+from grader.report.pages.student import student_page
 from grader.work import Outcome
 
 RECORDS, EARLIER, GRADES, SUMMARY, WRITTEN = "records", "earlier", "grades.csv", "summary.json", ".written.json"
+PAGES, CLASS = "pages", "class"  # for students; for instructors
 GRADED, REFUSED, NOT_GRADED, PENDING, ABSENT = "graded", "refused", "not graded", "pending", "not handed in"
 FRONT = ("student_id", "name", "archive", "status", "score", "max_score")
 BACK = ("test_accuracy", "flags", "mistakes", "needs_person", "note")
@@ -123,23 +128,42 @@ def _standing(student: str, name: str, many: Sequence[Listed]) -> Standing:
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
-def write_results(out: Path, everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str]) -> None:
-    """Write the files; those that an earlier run wrote and that are no longer true are removed. Raises UsageError."""
-    files: dict[str, bytes] = {}
-    for standing in everyone:
-        if standing.record is not None:
-            files[f"{RECORDS}/{file_name(standing.student_id)}.json"] = to_json(standing.record)
-        for one in standing.earlier:
-            if one.outcome is not None and one.outcome.record is not None:
-                files[f"{EARLIER}/{file_name(standing.student_id)}-{one.key[:8]}.json"] = to_json(one.outcome.record)
-    files[GRADES] = grades(everyone, criteria).encode()
-    files[SUMMARY] = json_text(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()).encode() + b"\n"
-    for name, data in files.items():
+def write_results(
+    out: Path,
+    everyone: Sequence[Standing],
+    summary: Summary,
+    criteria: Sequence[str],
+    language: Catalogue = ENGLISH,
+) -> None:
+    """Write the files, the students' pages in their language. Raises UsageError.
+
+    Those that an earlier run wrote and that are no longer true are removed.
+    """
+    written: set[str] = set()
+    for name, data in _files(everyone, summary, criteria, language):
         path = out / name
         if not (path.is_file() and path.read_bytes() == data):
             path.parent.mkdir(exist_ok=True)
             write_whole(path, data)
-    _remove_stale(out, set(files))
+        written.add(name)
+    _remove_stale(out, written)
+
+
+def _files(
+    everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], language: Catalogue
+) -> Iterator[tuple[str, bytes]]:
+    """One after the other: three hundred pages at once would be a hundred megabytes."""
+    for standing in everyone:
+        if standing.record is not None:
+            name = file_name(standing.student_id)
+            yield f"{RECORDS}/{name}.json", to_json(standing.record)
+            yield f"{PAGES}/{name}.html", student_page(localised(standing.record, language), "student", language)
+            yield f"{CLASS}/{class_page(standing.student_id)}", student_page(standing.record, "instructor")
+        for one in standing.earlier:
+            if one.outcome is not None and one.outcome.record is not None:
+                yield f"{EARLIER}/{file_name(standing.student_id)}-{one.key[:8]}.json", to_json(one.outcome.record)
+    yield GRADES, grades(everyone, criteria).encode()
+    yield SUMMARY, json_text(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()).encode() + b"\n"
 
 
 def _remove_stale(out: Path, now: set[str]) -> None:
@@ -159,6 +183,12 @@ def file_name(student_id: str) -> str:
     if len(name.encode()) > _MOST:
         name = f"{name[:40]}~{hashlib.sha256(student_id.encode()).hexdigest()[:16]}"
     return name
+
+
+def class_page(student_id: str) -> str:
+    """The name of the instructor's page of one student in class/, where index.html is the class's own."""
+    name = file_name(student_id)
+    return f"{'%69ndex' if name == 'index' else name}.html"
 
 
 def grades(everyone: Sequence[Standing], criteria: Sequence[str]) -> str:

@@ -1,0 +1,61 @@
+"""Pages for people: each one self-contained HTML file, a pure function of records.
+
+    student.py    one student's page: from a record to what the template shows
+    class …       others are built upon the same base
+    pictures.py   matrices and grey images as PNG
+    plots.py      curves as the geometry of an inline SVG
+    templates/    base.html.jinja (head, policy, style), macros.html.jinja, page.css, one template a page
+
+A page loads nothing and runs nothing: its Content-Security-Policy says so to the browser. Every text in a template is
+escaped; what may come from a student goes through the filter `inert` (`grader.inert.plain`) besides.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from grader.inert import plain
+from grader.language import Catalogue
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST = 1_000  # characters of one text of a student's
+_REPLACED = re.compile("\ufffd{2,}")  # one says enough
+
+
+def render(template: str, known: Catalogue, **values: Any) -> bytes:
+    """The page that templates/<template> makes of these values, in UTF-8.
+
+    In the language of `known`: `say("…")` looks up a template's own words, `told(…)` translates what it is given.
+    """
+    words = {"language": known.language, "say": known.say, "told": known.translate}
+    return _environment().get_template(template).render(words | values).encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,  # a slip in a template is an error, not a gap
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters["inert"] = inert
+    made.filters["points"] = points
+    return made
+
+
+def inert(text: object, most: int = MOST) -> str:
+    """A stranger's text as one line in which nothing acts, cut to `most` characters. Escaped by the template."""
+    return _REPLACED.sub("\ufffd", plain(str(text), most))
+
+
+def points(number: float) -> str:
+    """12.0 as “12”, 6.5 as “6.5”."""
+    return f"{number:.10g}"
