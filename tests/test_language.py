@@ -361,6 +361,15 @@ def test_a_korean_report_has_no_english_sentence_left() -> None:
     assert "테스트 정확도 91.40% (10000장 중 9140장)" in shown.getvalue()
 
 
+def test_wide_letters_are_wrapped_and_none_is_lost() -> None:
+    told = localised(record(), KOREAN)
+    flag = replace(told.flags[0], message=told.criteria[0].checks[0].message)
+    for width in range(40, 90):
+        shown = io.StringIO()
+        show(replace(told, flags=(flag,)), Console(file=shown, width=width, highlight=False), KOREAN)
+        assert "".join(shown.getvalue().split()).count("".join(flag.message.split())) == 2, width
+
+
 def exhibited() -> Record:
     """The same with all that a page shows beside it."""
     exhibits = Exhibits(

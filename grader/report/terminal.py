@@ -68,7 +68,7 @@ def _hanging(label: Text, message: str, width: int) -> Table:
     """A label with a message beside it, whose further lines stay in their own column."""
     grid = Table.grid()
     grid.add_column(min_width=width, no_wrap=True)
-    grid.add_column()
+    grid.add_column(overflow="fold")  # rich takes the space behind wide letters for too much, and cuts with an ellipsis
     grid.add_row(label, Text(one_line(message)))  # a str would be read as markup
     return grid
 
