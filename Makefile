@@ -11,7 +11,7 @@ DEMO := build/demo
 PYTHON = $(shell for name in python3.11 python3 python3.12 python3.13; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$name"; break; }; done)
 
-.PHONY: help demo test check reference clean system
+.PHONY: help demo test check reference clean system browser
 .DEFAULT_GOAL := help
 
 help:
@@ -28,7 +28,7 @@ demo: $(READY)
 	cd $(DEMO)/handin && "$(CURDIR)/CollectSubmission.sh" $(ID) && mv $(ID).tar.gz ..
 	$(BIN)/python grade.py $(DEMO)/$(ID).tar.gz --json $(DEMO)/report.json
 
-test: $(READY)
+test: $(READY) browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(READY)
@@ -53,6 +53,10 @@ $(READY): pyproject.toml constraints.txt | system
 	@echo 'Installing torch and the rest into $(VENV); this takes a few minutes.'
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,reference,notebooks]'
 	@touch $@
+
+# What the tests of the pages look at them with; where it cannot be had, those tests are skipped.
+browser:
+	@.ci/browser
 
 # bubblewrap, and venv where Debian packages it apart from Python.
 system:

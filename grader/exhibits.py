@@ -21,7 +21,7 @@ from grader.curves import find_curves
 from grader.errors import Fault, SandboxError
 from grader.notebook import Notebook
 from grader.quotes import Quotes, quotes_of
-from grader.records import CriterionResult, Curve, Diagnosis, Exhibits, Figure, FoundExperiment
+from grader.records import CriterionResult, Curve, Diagnosis, Exhibits, Figure, FoundExperiment, Verdict
 from grader.submission import Opened, experiments_of
 
 SECONDS = 5.0  # for all figures of a submission, in which its code is asked; those of the reference take 0.03
@@ -48,7 +48,8 @@ def exhibits_of(opened: Opened, criteria: Sequence[CriterionResult], diagnoses: 
     figures: list[Figure] = []
     left_out: list[str] = []
     with opened.student.hurried(SECONDS):
-        for drawn in _drawn(opened, {criterion.id for criterion in criteria}):
+        there = {criterion.id for criterion in criteria if criterion.verdict is not Verdict.MISSING}
+        for drawn in _drawn(opened, there):
             (figures if isinstance(drawn, Figure) else left_out).append(drawn)  # type: ignore[arg-type]
     return Exhibits(
         title=config.title,

@@ -143,4 +143,7 @@ def experiments_of(opened: Opened) -> Experiments:
         title = config.files[config.experiments.notebook].title
         raise Missing(f"{title} was not handed in" if notebook is None else f"{title} cannot be read: {notebook}")
     stub = hidden_part(opened.assignment).stubs.get(config.experiments.notebook)
-    return find_experiments(notebook, config.checkpoint.settings, stub)
+    return _found(notebook, config.checkpoint.settings, stub)
+
+
+_found = lru_cache(maxsize=2)(find_experiments)  # several checks ask, and the page

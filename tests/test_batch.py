@@ -83,6 +83,12 @@ def test_a_class_is_graded_and_written(undisturbed: Path) -> None:
     summary = json.loads((undisturbed / "summary.json").read_text(encoding="utf-8"))
     assert summary["counts"] == {"graded": CLASS - 1, "refused": 1}
     assert summary["criteria"]["mlp"]["full"] == CLASS - 1
+    names = {path.stem for path in (undisturbed / "records").iterdir()}
+    for folder, words in (("pages", "You have all 13 points"), ("class", "This submission has all 13 points")):
+        assert {path.stem for path in (undisturbed / folder).iterdir()} == names
+        page = (undisturbed / folder / "1102444001.html").read_text(encoding="utf-8")
+        assert words in page
+        assert 'id="figure-positional_encoding-table"' in page
 
 
 @pytest.mark.timeout(600)

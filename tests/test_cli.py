@@ -44,6 +44,11 @@ GRADE = [sys.executable, str(ROOT / "grade.py")]
         ([str(ROOT / "grade.py"), "--sandbox", "docker"], 2, "no sandbox “docker”"),
         ([str(ROOT), "--assignment", "/nowhere"], 2, "--assignment names the folder"),
         ([str(ROOT), "--json", "/nowhere/x.json"], 2, "/nowhere does not exist"),
+        ([str(ROOT), "--html", "/nowhere/x.html"], 2, "--html /nowhere/x.html: the folder /nowhere does not exist"),
+        ([str(ROOT), "--audience", "student"], 2, "name the page with --html"),
+        ([str(ROOT), "--html", "x.html", "--audience", "parents"], 2, "--audience"),
+        ([str(ROOT), "--html", "-", "--json", "-"], 2, "name a file for one of them"),
+        ([str(ROOT), "--html", "x.html", "--out", "/nowhere/x"], 2, "/nowhere/x/pages/ for students"),
         (["template", "--chek"], 2, "--chek"),
         (["template", "--out", ""], 2, "an empty path"),
         ([""], 2, "an empty path"),
@@ -70,8 +75,11 @@ def test_help_is_quick_and_loads_no_torch() -> None:
 
 def test_points_lost_are_exit_code_one_with_their_reasons(hand_in: HandIn, tmp_path: Path) -> None:
     archive = hand_in.edit("math.sqrt(self.word_dim)", "math.sqrt(self.dim)").pack(tmp_path)
-    done = subprocess.run([*GRADE, str(archive), "--no-accuracy"], capture_output=True, text=True, check=False)
+    page = tmp_path / "page.html"
+    command = [*GRADE, str(archive), "--no-accuracy", "--html", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
+    assert "You have 80 of 90 points" in page.read_text(encoding="utf-8")
     assert "scaled_dot_product's output is wrong" in done.stdout
     assert "Multi-head attention: 5 of 15" in done.stdout
     assert "\x1b" not in done.stdout  # plain where it is piped

@@ -148,12 +148,15 @@ def hostile_hand_in(folder: Path) -> Path:
 
 def test_a_hostile_submission_reaches_nothing_from_end_to_end(tmp_path: Path) -> None:
     archive, out = hostile_hand_in(tmp_path), tmp_path / "record.json"
+    page = tmp_path / "page.html"
     command = [sys.executable, str(ROOT / "grade.py"), str(archive), "--no-accuracy", "--json", str(out)]
+    command += ["--html", str(page), "--audience", "instructor"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     check_inert(done.stdout)
     check_inert(done.stderr)
     check_inert(out.read_text(encoding="utf-8"))
+    assert all(line.isprintable() for line in page.read_text(encoding="utf-8").split("\n"))
     found = json.loads(out.read_text(encoding="utf-8"))
     lost = {criterion["id"] for criterion in found["criteria"] if criterion["points"] < criterion["max_points"]}
     assert {"encoder", "patch_embed", "checkpoint"} <= lost

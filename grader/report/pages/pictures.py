@@ -97,6 +97,7 @@ def _palette(anchors: tuple[Colour, ...]) -> bytes:
     return bytes(found)
 
 
+@lru_cache(maxsize=128)  # the right one of a figure is the same for a whole class
 def _png(mode: str, rows: int, cols: int, data: bytes, palette: bytes = b"") -> str:
     from PIL import Image  # only who draws needs it
 
