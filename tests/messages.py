@@ -25,6 +25,7 @@ TOLD = frozenset(
     | {"Died", "BadCheckpoint", "Flag", "Diagnosis", "Ending", "fail", "assert_tensor", "assert_shape", "assert_close"}
 )
 SAY = "say"  # takes a report's own words
+FIGURE = "figure"  # takes labels, in whatever place
 # What is handed to these is for whoever runs the grader, or for no one.
 NOT_TOLD = frozenset(
     {"AssignmentError", "UsageError", "SandboxError", "ClusterError", "AttributeError", "compile", "match", "search"}
@@ -36,12 +37,16 @@ _WORDS = re.compile(r"[A-Za-z]{2,}")
 
 
 class Message(NamedTuple):
-    """A text as it stands in a source, with its holes as {}. said: a report's own, looked up whole."""
+    """A text as it stands in a source, with its holes as {}.
+
+    said: a report's own, looked up whole. label: for people, though it may be one word.
+    """
 
     text: str
     path: Path
     line: int
     said: bool = False
+    label: bool = False
 
     @property
     def key(self) -> str:
@@ -66,7 +71,7 @@ def holes_blank(template: str) -> str:
 def in_python(path: Path, everything: bool = True) -> Iterator[Message]:
     """The messages of a module. everything: not only what it hands to one of TOLD."""
     for message in _Collector(path, everything).found():
-        if message.said or is_phrase(message.text):
+        if message.said or message.label or is_phrase(message.text):
             yield message
 
 
@@ -150,6 +155,11 @@ class _Collector:
                 yield from self._each([*node.args[1:], *node.keywords], told)
                 return
             told = told or name in TOLD
+            if name == FIGURE:
+                texts = [t for t in ast.walk(node) if isinstance(t, ast.Constant) and isinstance(t.value, str)]
+                yield from (
+                    Message(text.value, self._path, text.lineno, label=True) for text in texts if _is_label(text)
+                )
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
             if getattr(node, "name", "") in NEVER_SHOWN:
                 return
@@ -179,6 +189,10 @@ class _Collector:
 def is_phrase(text: str) -> bool:
     """Words for people, rather than a name, a key or a pattern."""
     return " " in text and _WORDS.search(key(text)) is not None
+
+
+def _is_label(text: ast.Constant) -> bool:
+    return " " not in text.value and _WORDS.search(text.value) is not None
 
 
 def _template(node: ast.JoinedStr | ast.Constant) -> str | None:

@@ -24,8 +24,9 @@ from test_inert_reports import record as hostile_record
 
 from grader.assignment import load_assignment
 from grader.errors import AssignmentError
+from grader.gather import HandIn
 from grader.language import DEFAULT, ENGLISH, HERE, KINDS, LANGUAGES, WORDS, Entry, catalogue, localised, read_entries
-from grader.ledger import ground
+from grader.ledger import Listed, ground
 from grader.particles import particle
 from grader.records import (
     Answers,
@@ -51,7 +52,9 @@ from grader.records import (
     to_json,
 )
 from grader.report.pages.student import student_page
+from grader.report.results import Standing, summarise, write_results
 from grader.report.terminal import show
+from grader.work import Outcome
 
 REFERENCE = ROOT / "reference"
 KOREAN = catalogue("ko", REFERENCE)
@@ -415,6 +418,15 @@ def test_a_korean_page_has_no_english_sentence_left(audience: Literal["student",
     words = set(re.findall(r"[A-Za-z_]{3,}", html.unescape(" ".join(told))))
     ids = {"mlp", "equations", "weights", "state_dict", "output", "the"} if audience == "instructor" else set()
     assert words == {"FashionMNIST", "activation", "GELU", "Mlp", "zip", "bwrap", "part"} | ids
+
+
+def test_a_classs_pages_for_students_are_in_their_language_and_all_else_is_english(tmp_path: Path) -> None:
+    hand_in = HandIn(name="1.zip", path="1.zip")
+    student = Standing("1", counts=Listed(position=0, hand_in=hand_in, key="k", outcome=Outcome(record=exhibited())))
+    for language in (ENGLISH, KOREAN):
+        write_results(tmp_path, [student], summarise([student], "a", "1", []), ["mlp"], language)
+    written = {path.relative_to(tmp_path).as_posix(): path.read_text("utf-8") for path in tmp_path.rglob("*.*")}
+    assert [name for name, text in written.items() if "고쳐야 할 부분" in text] == ["pages/1.html"]
 
 
 def test_an_english_page_is_in_english() -> None:
