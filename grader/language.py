@@ -10,7 +10,8 @@ stands in holes, and nothing of it is ever read as a template.
     ko = "{what}의 모양은 {found}입니다. {expected:이어야} 합니다"
 
 `:list` says what may stand in a hole (KINDS), `:이어야` which particle follows it (grader/particles.py). The section
-[[words]] holds what a report says in words of its own: looked up, never searched for in a message.
+[[words]] holds what a report says in words of its own: looked up, never searched for in a message. [[joints]] are what
+stands between messages.
 docs/languages.md says how to add a message, or a language.
 """
 
@@ -37,7 +38,7 @@ FOLDER = "languages"  # beside this file, and in an assignment's folder
 HERE = Path(__file__).resolve().parent / FOLDER
 DEFAULT = "en"
 LANGUAGES = (DEFAULT, *sorted(path.stem for path in HERE.glob("*.toml")))
-WORDS = "words"
+WORDS, JOINTS = "words", "joints"
 # What a hole may hold, where not anything. Every one is bounded: a stranger's text must not take a matcher's time.
 KINDS = {
     "number": r"[-−]?(?:\d{1,20}(?:[.,]\d{1,20}){0,8}(?:e[+-]?\d{1,3})?|inf|nan)%?",
@@ -45,12 +46,13 @@ KINDS = {
     "names": r"[\w.]{1,300}(?:, [\w.]{1,300}){0,99}",
     "list": r"[\d, ()\[\]]{2,300}",
     "phrase": r"[a-z][a-z ]{0,60}",
+    "part": r"[^;]{1,2000}",  # at the end of a sentence to which others are joined
     # As grader.checking.diagnosis says where a layer is called.
     "layer": r"self\.[\w.]{1,300}(?: \(cell \d{1,9}, line \d{1,9}: .{0,200}?\))?",
 }
-TRANSLATED = ("", "layer", "phrase")  # kinds of holes in which messages of ours may stand
+TRANSLATED = ("", "layer", "part", "phrase")  # kinds of holes in which messages of ours may stand
 MAX_TEXT = 20_000  # characters; a longer text stays English
-MAX_PARTS = 200  # of one message that are looked up
+MAX_PARTS = 120  # of one message that are looked up, each within the other
 
 
 class Piece(NamedTuple):
@@ -59,6 +61,13 @@ class Piece(NamedTuple):
     literal: str
     hole: str
     spec: str
+
+
+class Read(NamedTuple):
+    """A text in another language. known: how many of its English characters stand in templates."""
+
+    text: str
+    known: int
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,11 @@ class Entry:
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
         return tuple(_pieces(self.english))
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether nothing is filled in."""
+        return not any(piece.hole for piece in self.pieces)
 
     @cached_property
     def weight(self) -> int:
@@ -110,31 +124,42 @@ class Catalogue:
 
     @cached_property
     def _templates(self) -> list[Entry]:
-        """Those with holes, what says most in its own words first."""
-        found = [e for e in self.entries.values() if e.section != WORDS and any(piece.hole for piece in e.pieces)]
-        return sorted(found, key=lambda entry: -entry.weight)
+        """Those with holes: what says most in its own words first, joints last."""
+        found = [e for e in self.entries.values() if e.section != WORDS and not e.is_whole]
+        return sorted(found, key=lambda entry: (entry.section == JOINTS, -entry.weight))
 
     def translate(self, text: str) -> str:
         """An English message of ours in this language, as far as it is known; any other text as it is."""
-        return self._translated(text, iter(range(MAX_PARTS))) if self.entries and len(text) <= MAX_TEXT else text
+        return self._read(text, {}).text if self.entries and len(text) <= MAX_TEXT else text
 
-    def _translated(self, text: str, turns: Iterator[int]) -> str:
-        entry = self.entries.get(text)
-        if entry is not None and entry.section != WORDS and not any(piece.hole for piece in entry.pieces):
-            return _filled(entry.other, {})
-        if " " not in text or next(turns, None) is None:
-            return text
+    def _read(self, text: str, seen: dict[str, Read]) -> Read:
+        """seen: what was read of this message before."""
+        if text not in seen:
+            seen[text] = Read(text, 0)
+            entry = self.entries.get(text)
+            if entry is not None and entry.section != WORDS and entry.is_whole:
+                seen[text] = Read(_filled(entry.other, {}), len(text))
+            elif " " in text and len(seen) <= MAX_PARTS:
+                seen[text] = self._fitted(text, seen)
+        return seen[text]
+
+    def _fitted(self, text: str, seen: dict[str, Read]) -> Read:
+        """By the first template that fits; among joints, by the one that parts it into what is known best."""
+        best = Read(text, 0)
         for entry in self._templates:
             if entry.anchor in text and (match := entry.pattern.fullmatch(text)):
-                kinds = {piece.hole: piece.spec for piece in entry.pieces}
-                holes = {
-                    hole: self._translated(value, turns) if kinds[hole] in TRANSLATED else value
-                    for hole, value in match.groupdict().items()
+                parts = {
+                    piece.hole: self._read(match[piece.hole], seen)
+                    for piece in entry.pieces
+                    if piece.hole and piece.spec in TRANSLATED
                 }
-                filled = _filled(entry.other, holes)
-                if filled != text:  # where a joint parts nothing that is known, another one may
-                    return filled
-        return text
+                holes = match.groupdict() | {hole: part.text for hole, part in parts.items()}
+                known = sum(part.known for part in parts.values())
+                if entry.section != JOINTS:
+                    return Read(_filled(entry.other, holes), entry.weight + known)
+                if known > best.known:
+                    best = Read(_filled(entry.other, holes), known)
+        return best
 
     def say(self, template: str, **values: object) -> str:
         """A report's own words, filled in: `say("{points} of {most}", points=3, most=8)`."""

@@ -25,7 +25,19 @@ from test_inert_reports import record as hostile_record
 from grader.assignment import load_assignment
 from grader.errors import AssignmentError
 from grader.gather import HandIn
-from grader.language import DEFAULT, ENGLISH, HERE, KINDS, LANGUAGES, WORDS, Entry, catalogue, localised, read_entries
+from grader.language import (
+    DEFAULT,
+    ENGLISH,
+    HERE,
+    JOINTS,
+    KINDS,
+    LANGUAGES,
+    WORDS,
+    Entry,
+    catalogue,
+    localised,
+    read_entries,
+)
 from grader.ledger import Listed, ground
 from grader.particles import particle
 from grader.records import (
@@ -169,6 +181,7 @@ SAMPLES = {
     "names": ["a", "a, b_2"],
     "list": ["(2, 3)", "[0]", "[(2, 3), (4,)]"],
     "phrase": ["a link"],
+    "part": ["1.ipynb, 2.ipynb"],
     "layer": ["self.norm1", "self.a.0 (cell 3, line 4: x = self.a[0](x, (1, 2)))"],
 }
 
@@ -179,7 +192,7 @@ def test_what_an_english_template_makes_becomes_what_the_other_one_makes(path: P
     known = catalogue(path.stem, REFERENCE)
     for entry in read_entries(path):
         for turn in range(3):
-            if entry.section in (WORDS, "joints"):
+            if entry.section in (WORDS, JOINTS):
                 continue
             values = {
                 piece.hole: SAMPLES[piece.spec][(turn + place) % len(SAMPLES[piece.spec])]
@@ -234,9 +247,11 @@ TOLD = {
         "안의 ViT(…), 5~9번째 줄)"
     ),
     "1.zip: none of the files asked for (the .pth with the trained weights) is in it: no file fits the .pth with the "
-    "trained weights; check the files and their names": (
+    "trained weights; not a regular file, so not read: a (a link), b (a link) and 2 more; check the files and their "
+    "names": (
         "1.zip: 요구된 파일(학습된 가중치가 담긴 .pth 파일)이 하나도 없습니다: 학습된 가중치가 담긴 .pth 파일에 "
-        "해당하는 파일이 없습니다. 파일과 파일 이름을 확인하십시오"
+        "해당하는 파일이 없습니다; 일반 파일이 아니어서 읽지 않았습니다: a (링크), b (링크) 외 2개. 파일과 파일 이름을 "
+        "확인하십시오"
     ),
 }
 
