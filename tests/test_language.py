@@ -23,21 +23,10 @@ from test_inert_reports import HOSTILE, check_inert
 from test_inert_reports import record as hostile_record
 
 from grader.assignment import load_assignment
+from grader.entries import DEFAULT, KINDS, Entry, read_entries
 from grader.errors import AssignmentError
 from grader.gather import HandIn
-from grader.language import (
-    DEFAULT,
-    ENGLISH,
-    HERE,
-    JOINTS,
-    KINDS,
-    LANGUAGES,
-    WORDS,
-    Entry,
-    catalogue,
-    localised,
-    read_entries,
-)
+from grader.language import ENGLISH, HERE, JOINTS, LANGUAGES, WORDS, catalogue, localised
 from grader.ledger import Listed, ground
 from grader.particles import particle
 from grader.records import (

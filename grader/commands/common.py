@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from grader.entries import DEFAULT
 from grader.errors import UsageError
 from grader.inert import one_line
-from grader.language import DEFAULT, ENGLISH, LANGUAGES, Catalogue
+from grader.language import ENGLISH, LANGUAGES, Catalogue
 
 if TYPE_CHECKING:
     from grader.submission import Progress
