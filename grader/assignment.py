@@ -12,6 +12,7 @@ import msgspec
 
 from grader.errors import AssignmentError
 from grader.inert import one_line
+from grader.language import check_languages
 from grader.records import Frozen
 from grader.rubric import CriterionSpec
 
@@ -173,7 +174,7 @@ class Assignment:
 
 
 def load_assignment(folder: Path) -> Assignment:
-    """Read and decode the folder's assignment.toml. Raises AssignmentError, naming the place."""
+    """Read and decode the folder's assignment.toml; look over its languages. Raises AssignmentError with the place."""
     folder = folder.resolve()  # pytest is told of it, and takes a relative one from elsewhere
     path = folder / CONFIG_NAME
     try:
@@ -186,6 +187,7 @@ def load_assignment(folder: Path) -> Assignment:
         raise AssignmentError(f"{path}: {one_line(str(error), 300)}") from None
     except RecursionError:
         raise AssignmentError(f"{path}: a value is nested too deeply; write it flat") from None
+    check_languages(folder)
     return Assignment(folder, config)
 
 

@@ -114,7 +114,7 @@ def _from_tables(notebook: Notebook, wanted: Sequence[str], given: frozenset[str
         # A row of the hand-out's own is an example, or still to be filled. Blank, it keeps the others numbered.
         lines = ("|" if line.strip() in given and _holds_digits(line) else line for line in _lines(cell))
         texts = ["\n".join(lines)] if cell.kind == "markdown" else cell.outputs  # a program may print its table
-        place = f"{'' if cell.kind == 'markdown' else 'the output of '}cell {cell.index + 1}"
+        place = f"cell {cell.index + 1}" if cell.kind == "markdown" else f"the output of cell {cell.index + 1}"
         for table in (table for text in texts for table in tables(text)):
             for position, (settings, accuracy, label, analysis) in enumerate(_rows(table, wanted), 1):
                 if settings:

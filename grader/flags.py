@@ -203,7 +203,7 @@ def _changed(flag_id: str, role: str, notebook: str, definition: str, changes: S
             evidence=evidence,
         )
     places = [{"name": c.name, "cell": c.cell, "line": c.line} for c in changes]
-    where = f"{notebook}, cell {first.cell}" + (f", line {first.line}" if first.line else "")
+    where = f"{notebook}, cell {first.cell}, line {first.line}" if first.line else f"{notebook}, cell {first.cell}"
     others = [change.name or change.expected for change in changes[1:]]
     also = f" (and in {', '.join(others)})" if others else ""
     return Flag(
@@ -231,4 +231,4 @@ def _added(role: str, notebook: str, additions: Sequence[Addition]) -> Flag:
 
 def _cells(numbers: Sequence[int]) -> str:
     listed = ", ".join(map(str, numbers[:_MAX_PLACES]))
-    return f"cell{'s' if len(numbers) > 1 else ''} {listed}"
+    return f"cells {listed}" if len(numbers) > 1 else f"cell {listed}"

@@ -21,6 +21,7 @@ import msgspec
 import grader
 from grader.errors import UsageError
 from grader.gather import HandIn
+from grader.language import FOLDER
 from grader.marks import Mark, Marks, is_earlier, says_the_same
 from grader.records import Frozen
 from grader.work import Outcome
@@ -49,13 +50,20 @@ VERSION = len(TABLES)
 
 
 def ground(assignment: Path, options: str) -> str:
-    """What all records of a run hang on: the assignment's files, the grader's, its libraries, the options."""
+    """What all records of a run hang on: the assignment's files, the grader's, its libraries, the options.
+
+    Translations are left out: records are English.
+    """
     digest = hashlib.sha256(f"{grader.__version__} {sys.version_info[:2]} {options}".encode())
     digest.update(importlib.metadata.version("torch").encode())
     for folder, pattern in ((assignment, "*"), (Path(grader.__file__).parent, "*.py")):
         for path in sorted(folder.rglob(pattern)):
             place = path.relative_to(folder)
-            if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in place.parts):
+            if (
+                path.is_file()
+                and place.parts[0] != FOLDER
+                and not any(part.startswith((".", "__pycache__")) for part in place.parts)
+            ):
                 digest.update(f"{place}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
                 digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -57,8 +57,10 @@ def _from_code(reading: Reading, class_name: str) -> Iterator[_Evidence]:
     # A loop over settings records its turns in order, and the last turn is the one that was saved last.
     for call in reversed(reading.calls):
         kind = _SAVED if call.saves else _CALLED
-        where = f" in {call.place.function}()," if call.place.function else " in"
-        source = f"{class_name}(…){where} cell {call.place.cell + 1}, {_lines(call.place)}"
+        cell, lines = call.place.cell + 1, _lines(call.place)
+        source = f"{class_name}(…) in cell {cell}, {lines}"
+        if call.place.function:
+            source = f"{class_name}(…) in {call.place.function}(), cell {cell}, {lines}"
         yield _Evidence(kind, call.values, source, call.place.cell, call.place.first)
     for values, place in reversed(reading.named):
         what = f"{place.function}()" if place.function else "the names"

@@ -208,8 +208,10 @@ def _second(
 def _explained_so_far(student: Student, mutant: Mutant, before: Departure | None, after: Departure | None) -> Diagnosis:
     place = _place(student, mutant.file, before)
     rest = _place(student, mutant.file, after)
-    message = f"{f'At {place}: ' if place else ''}{mutant.message} That is not all"
-    message += f": what goes into {rest} departs once more." if rest else "."
+    known = f"At {place}: {mutant.message}" if place else mutant.message
+    message = f"{known} That is not all."
+    if rest:
+        message = f"{known} That is not all: what goes into {rest} departs once more."
     cell, line = _spot(student, mutant.file, before)
     return Diagnosis(id=mutant.id, message=message, criterion=mutant.criterion, cell=cell, line=line)
 

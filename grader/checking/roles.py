@@ -307,9 +307,8 @@ def _pieces(part: _Part, sizes: set[tuple[int, ...]], groups: int) -> list[_Part
 
 
 def _missing(mine: list[_Part], candidates: list[_Part]) -> None:
-    kind = mine[0].unit or "layer"
-    shapes = "" if mine[0].unit else " with such parameters"
+    what = mine[0].unit or ("layer with such parameters" if len(mine) == 1 else "layers with such parameters")
     raise Failed(
-        f"expected {len(mine)} {kind}{'s' if len(mine) != 1 else ''}{shapes}, found {len(candidates)}",
+        f"expected {len(mine)} {what}, found {len(candidates)}",
         {"expected": len(mine), "found": len(candidates), "like": mine[0].path},
     )

@@ -284,13 +284,12 @@ class Student:
         reply = self.ask(request, about, self.assignment.config.limits.program_seconds, role)
         return expect(reply, wire.Loaded).failures
 
-    def hint(self, name: str) -> str:
-        """What went wrong earlier in the notebook that may explain a NameError."""
-        failures = self._loaded.get(self._key(name), ())
-        return "; ".join(
-            f"{', '.join(f.names)} could not be defined ({self._raised(f, self.role_of(name)).message})"
-            for f in failures
-        )
+    def explained(self, message: str, name: str) -> str:
+        """The message with what went wrong earlier in the notebook, which may explain it."""
+        for failure in self._loaded.get(self._key(name), ()):
+            names, why = ", ".join(failure.names), self._raised(failure, self.role_of(name)).message
+            message = f"{message}; {names} could not be defined: {why}"
+        return message
 
 
 class ClassProxy:
@@ -306,8 +305,7 @@ class ClassProxy:
         try:
             reply = self._student.ask(request, self.name)
         except Raised as error:
-            hint = self._student.hint(self.name)
-            raise Raised(f"{error.message}; {hint}" if hint else error.message, error.evidence) from None
+            raise Raised(self._student.explained(error.message, self.name), error.evidence) from None
         if isinstance(reply, wire.NotFound):
             raise Missing(f"{self.name} is not defined once the notebook has run")
         return ObjectProxy(self._student, self.name, expect(reply, wire.Made))
@@ -403,8 +401,9 @@ class ObjectProxy:
         try:
             reply = self._student.ask(request, self._class, seconds)
         except Raised as error:
-            hint = self._student.hint(self._class) if error.evidence.get("exception") == "NameError" else ""
-            raise Raised(f"{error.message}; {hint}" if hint else error.message, error.evidence) from None
+            if error.evidence.get("exception") != "NameError":
+                raise
+            raise Raised(self._student.explained(error.message, self._class), error.evidence) from None
         if isinstance(reply, wire.NotFound):
             raise Missing(f"{self._class} has no {path + '.' if path else ''}{method}")
         value = expect(reply, wire.Value).value

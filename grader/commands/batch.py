@@ -30,6 +30,7 @@ from grader.inert import one_line
 if TYPE_CHECKING:
     from grader.assignment import Assignment
     from grader.batch import Workforce
+    from grader.language import Catalogue
     from grader.ledger import Ledger
     from grader.marks import Marks
     from grader.report.results import Standing, Summary
@@ -115,18 +116,23 @@ class Known:
     assignment: Assignment
     marks: Marks
     roster: Mapping[str, str]
+    language: Catalogue  # of the students' pages
 
 
 def known_of(options: argparse.Namespace) -> Known:
-    """Read --assignment, --marks and --roster, before an evening's work. Raises UsageError and AssignmentError."""
+    """Read --assignment, --marks, --roster and --lang, before an evening's work.
+
+    Raises UsageError and AssignmentError.
+    """
     from grader.assignment import load_assignment
+    from grader.language import catalogue
     from grader.marks import read_marks
     from grader.roster import read_roster
 
     assignment = load_assignment(options.assignment)
     marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     roster = read_roster(options.roster) if options.roster is not None else {}
-    return Known(assignment, marks, roster)
+    return Known(assignment, marks, roster, catalogue(options.lang, assignment.folder))
 
 
 def take_marks(known: Known, out: Path) -> None:
@@ -163,7 +169,7 @@ def finish(options: argparse.Namespace, known: Known) -> int:
     without_effect = unused({s.student_id: s.record for s in everyone if s.record is not None}, marks, maxima)
     summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out, without_effect)
     index = classroom_page(everyone, summary, course_of(known.assignment.config))
-    results.write_results(out, everyone, summary, list(maxima), index)
+    results.write_results(out, everyone, summary, list(maxima), index, known.language)
     with reports.quoted(options.github, sys.stdout), unread(sys.stdout):
         for line in _closing(everyone, summary, out):
             print(line)

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from grader.entries import DEFAULT
 from grader.errors import UsageError
 from grader.inert import one_line
+from grader.language import ENGLISH, LANGUAGES, Catalogue
 
 if TYPE_CHECKING:
     from grader.submission import Progress
@@ -39,6 +41,15 @@ def new_parser(prog: str, description: str) -> argparse.ArgumentParser:
     parser = plain_parser(prog, description)
     parser.add_argument("--assignment", type=a_path, default=HERE / "reference", help="the assignment's folder")
     return parser
+
+
+def add_language(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        default=DEFAULT,
+        help=f"the language of what a student reads: {', '.join(LANGUAGES)} (default: {DEFAULT}); records stay English",
+    )
 
 
 def a_path(text: str) -> Path:
@@ -80,15 +91,17 @@ def warn(sentence: str) -> None:
             print(f"grade.py: {one_line(sentence)}", file=sys.stderr)  # it may name a file as a student named it
 
 
-def warn_of_no_sandbox() -> None:
+def warn_of_no_sandbox(known: Catalogue = ENGLISH) -> None:
     warn(
-        "--sandbox none: the code in this submission runs as you, with your files and your network. "
-        "Use it for your own work only."
+        known.say(
+            "--sandbox none: the code in this submission runs as you, with your files and your network. "
+            "Use it for your own work only."
+        )
     )
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar(known: Catalogue = ENGLISH) -> Iterator[Progress]:
     """A progress bar on stderr while it is a terminal; nothing otherwise."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -101,7 +114,7 @@ def progress_bar() -> Iterator[Progress]:
 
         def progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
+                tasks[what] = bar.add_task(known.say(what), total=total)
             bar.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
 
         yield progress

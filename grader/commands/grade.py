@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from grader.commands.common import (
     a_count,
     a_path,
     a_shard,
+    add_language,
     new_parser,
     progress_bar,
     unread,
@@ -26,6 +29,7 @@ from grader.commands.common import (
 )
 from grader.errors import IntakeError, NotGraded, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
+from grader.language import Catalogue, catalogue, localised
 
 if TYPE_CHECKING:
     from grader.records import Record
@@ -59,10 +63,13 @@ def run(arguments: list[str]) -> int:
         metavar="SUBMISSION",
         help="the archive or folder; with --out, any number",
     )
-    parser.add_argument("--json", type=a_path, metavar="FILE", help="write the record to FILE; - for standard output")
+    parser.add_argument(
+        "--json", type=a_path, metavar="FILE", help="write the record to FILE, in English; - for standard output"
+    )
     parser.add_argument("--gradescope", type=a_path, metavar="FILE", help="write Gradescope's results.json")
     parser.add_argument("--html", type=a_path, metavar="FILE", help="write a page to FILE; - for standard output")
     parser.add_argument("--audience", choices=AUDIENCES, help="whom --html is for (default: student)")
+    add_language(parser)
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the held-out images")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
@@ -94,7 +101,9 @@ def run(arguments: list[str]) -> int:
             raise UsageError(f"--html and --audience are for one submission; with --out {where}")
         return grade_class(options)
     _refuse_for_one(options)
-    return _grade(options, options.submissions[0])
+    known = catalogue(options.lang, options.assignment)
+    with _refusing_in(known):
+        return _grade(options, options.submissions[0], known)
 
 
 def _refuse_for_one(options: argparse.Namespace) -> None:
@@ -110,7 +119,16 @@ def _refuse_for_one(options: argparse.Namespace) -> None:
             )
 
 
-def _grade(options: argparse.Namespace, path: Path) -> int:
+@contextmanager
+def _refusing_in(known: Catalogue) -> Iterator[None]:
+    """Why a submission could not be graded is told to whoever handed it in."""
+    try:
+        yield
+    except (IntakeError, NotGraded) as error:
+        raise type(error)(known.translate(str(error))) from None
+
+
+def _grade(options: argparse.Namespace, path: Path, known: Catalogue) -> int:
     if not path.exists():
         raise IntakeError(f"{path} does not exist; name an archive or a folder")
     reports.refuse_impossible(options)
@@ -123,23 +141,24 @@ def _grade(options: argparse.Namespace, path: Path) -> int:
     from grader.work import Outcome
 
     try:
-        record = _record_of(options, path)
+        record = _record_of(options, path, known)
     except (IntakeError, NotGraded) as error:
         blame = Blame.STUDENT if isinstance(error, IntakeError) else Blame.GRADER
-        reports.write_one(options, alone(path.name, Outcome(reason=str(error), blame=blame)))
+        reports.write_one(options, alone(path.name, Outcome(reason=str(error), blame=blame)), known)
         raise
     output = sys.stderr if reports.takes_output(options) else sys.stdout
     with reports.quoted(options.github, output), unread(output):
-        show(record, Console(highlight=False, file=output or io.StringIO()))  # there is none after `>&-`
+        console = Console(highlight=False, file=output or io.StringIO())  # there is none after `>&-`
+        show(localised(record, known), console, known)
     if options.json is not None:
         write_whole(options.json, to_json(record))
-    reports.write_one(options, alone(path.name, Outcome(record=record)))
+    reports.write_one(options, alone(path.name, Outcome(record=record)), known)
     if record.needs_person:
         return NOT_GRADED
     return FULL_MARKS if record.score >= record.max_score else POINTS_LOST
 
 
-def _record_of(options: argparse.Namespace, path: Path) -> Record:
+def _record_of(options: argparse.Namespace, path: Path, known: Catalogue) -> Record:
     """Grade it, a person's marks included. Raises IntakeError, NotGraded, and what is wrong with the configuration."""
     from grader.assignment import load_assignment
     from grader.marks import read_marks, with_marks
@@ -150,9 +169,9 @@ def _record_of(options: argparse.Namespace, path: Path) -> Record:
     assignment = load_assignment(options.assignment)
     marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     if options.sandbox == "none":
-        warn_of_no_sandbox()
+        warn_of_no_sandbox(known)
     hidden = [assignment.folder, path.resolve().parent]
-    with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar() as progress:
+    with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar(known) as progress:
         chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None)
         record = grade(path, assignment, sandbox, chosen, progress)
     return with_marks(record, marks, assignment.maxima) if marks else record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grader.commands import batch as batch_command
 from grader.commands import reports
-from grader.commands.common import a_path, new_parser, warn
+from grader.commands.common import a_path, add_language, new_parser, warn
 
 MERGE = """\
 Put several folders of results into one, for example the parts of a class that was graded on several machines:
@@ -21,6 +21,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--out", type=a_path, required=True, metavar="FOLDER", help="where all of it goes")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=batch_command.HELP_MARKS)
     parser.add_argument("--roster", type=a_path, metavar="FILE", help=batch_command.HELP_ROSTER)
+    add_language(parser)
     parser.add_argument("--fail-under", type=float, metavar="POINTS", help=batch_command.HELP_FAIL_UNDER)
     reports.add_options(parser)
     options = parser.parse_args(arguments)

@@ -13,9 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from msgspec.structs import replace
+
 from grader.commands.common import a_path, unread
 from grader.errors import UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
+from grader.language import Catalogue, localised
 
 if TYPE_CHECKING:
     from grader.report.results import Standing, Summary
@@ -80,19 +83,22 @@ def quoted(github: bool, stream: TextIO | None) -> Iterator[None]:
             print(f"::{token}::", file=stream)
 
 
-def write_one(options: argparse.Namespace, standing: Standing) -> None:
-    """The reports of one submission, graded or not. Raises UsageError."""
+def write_one(options: argparse.Namespace, standing: Standing, known: Catalogue) -> None:
+    """The reports of one submission, graded or not; those for students in their language. Raises UsageError."""
     from grader.report import github
     from grader.report.gradescope import results_json
 
     if options.html is not None and standing.record is not None:
         from grader.report.pages.student import student_page
 
-        write_whole(options.html, student_page(standing.record, options.audience or "student"))
+        write_whole(options.html, student_page(localised(standing.record, known), options.audience or "student", known))
     if options.junit is not None:
         _write_junit(options.junit, [standing])
     if options.gradescope is not None and standing.outcome is not None:
-        write_whole(options.gradescope, results_json(standing.outcome))
+        told = standing.outcome
+        if told.record is not None:
+            told = replace(told, record=localised(told.record, known))
+        write_whole(options.gradescope, results_json(told))
     if options.github:
         _print(github.commands(github.annotations_of(standing)))
         _append(github.summary(standing, _room()))

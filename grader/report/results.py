@@ -26,6 +26,7 @@ from grader.errors import UsageError
 from grader.files import write_whole
 from grader.gather import HandIn
 from grader.inert import cell, json_text
+from grader.language import ENGLISH, Catalogue, localised
 from grader.ledger import Listed
 from grader.records import Frozen, HandMark, Record, to_json
 from grader.report.pages.student import student_page
@@ -141,14 +142,19 @@ def alone(name: str, outcome: Outcome) -> Standing:
 
 
 def write_results(
-    out: Path, everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], index: bytes
+    out: Path,
+    everyone: Sequence[Standing],
+    summary: Summary,
+    criteria: Sequence[str],
+    index: bytes,
+    language: Catalogue = ENGLISH,
 ) -> None:
-    """Write the files; those that an earlier run wrote and that are no longer true are removed. Raises UsageError.
+    """Write the files, the students' pages in their language. Raises UsageError.
 
-    index: the page of the class.
+    index: the page of the class. What an earlier run wrote and is no longer true is removed.
     """
     written: set[str] = set()
-    for name, data in _files(everyone, summary, criteria, index):
+    for name, data in _files(everyone, summary, criteria, index, language):
         path = out / name
         written.add(name)
         try:
@@ -162,14 +168,14 @@ def write_results(
 
 
 def _files(
-    everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], index: bytes
+    everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], index: bytes, language: Catalogue
 ) -> Iterator[tuple[str, bytes]]:
     """One after the other: three hundred pages at once would be a hundred megabytes."""
     for standing in everyone:
         if standing.record is not None:
             name = file_name(standing.student_id)
             yield f"{RECORDS}/{name}.json", to_json(standing.record)
-            yield f"{PAGES}/{name}.html", student_page(standing.record, "student")
+            yield f"{PAGES}/{name}.html", student_page(localised(standing.record, language), "student", language)
             yield f"{CLASS}/{class_page(standing.student_id)}", student_page(standing.record, "instructor")
         for one in standing.earlier:
             if one.outcome is not None and one.outcome.record is not None:

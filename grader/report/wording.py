@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from grader.inert import one_line
+from grader.language import ENGLISH, Catalogue
 from grader.records import CheckResult, CriterionResult, Diagnosis, Record, Verdict
 
 MOST = 2_000  # characters of one message; an exception's text may have a million
 
 
-def verdict_words(criterion: CriterionResult) -> str:
+def verdict_words(criterion: CriterionResult, known: Catalogue = ENGLISH) -> str:
     """The verdict, and whether a person gave the points or has yet to confirm them."""
-    if criterion.by_hand is not None:
-        comment = f": {one_line(criterion.by_hand.comment, MOST)}" if criterion.by_hand.comment else ""
-        who = one_line(", ".join(filter(None, (criterion.by_hand.marker, criterion.by_hand.when))), MOST)
-        return f"by hand{f' ({who})' if who else ''}, computed {criterion.by_hand.computed:g}{comment}"
-    return criterion.verdict.value + (" (proposed)" if criterion.proposed else "")
+    given = criterion.by_hand
+    if given is None:
+        verdict = known.say(criterion.verdict.value)
+        return known.say("{verdict} (proposed)", verdict=verdict) if criterion.proposed else verdict
+    who = one_line(", ".join(filter(None, (given.marker, given.when))), MOST)
+    points = f"{given.computed:g}"
+    if who:
+        words = known.say("by hand ({who}), computed {points}", who=who, points=points)
+    else:
+        words = known.say("by hand, computed {points}", points=points)
+    return f"{words}: {one_line(given.comment, MOST)}" if given.comment else words
 
 
 def not_passed(criterion: CriterionResult) -> list[CheckResult]:
@@ -42,9 +49,14 @@ def reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Itera
         yield f"{checks[0].verdict.value}: {one_line(message, MOST)}" if message else checks[0].verdict.value
 
 
-def accuracy_words(record: Record) -> str:
+def accuracy_words(record: Record, known: Catalogue = ENGLISH) -> str:
     """The test accuracy with its counts; "" where the weights were not evaluated."""
     checkpoint = record.checkpoint
     if checkpoint.accuracy is None:
         return ""
-    return f"test accuracy {checkpoint.accuracy:.2%} ({checkpoint.correct} of {checkpoint.total})"
+    return known.say(
+        "test accuracy {accuracy} ({correct} of {total})",
+        accuracy=f"{checkpoint.accuracy:.2%}",
+        correct=checkpoint.correct,
+        total=checkpoint.total,
+    )

@@ -66,8 +66,9 @@ def test_masks(student):
         fail(f"the output has {by_target.shape[1]} positions, expected {TARGET}")
     if not torch.equal(by_target, expected):
         i, j = (by_target != expected).nonzero()[0].tolist()
-        verb = "moves" if by_target[i, j] else "does not move"
-        fail(f"target position {i} {verb} output {j} under the causal mask", position=i, output=j)
+        if by_target[i, j]:
+            fail(f"target position {i} moves output {j} under the causal mask", position=i, output=j)
+        fail(f"target position {i} does not move output {j} under the causal mask", position=i, output=j)
     by_source = influence(lambda changed: layer(x, changed, cross, causal), encoded)
     for position in range(SOURCE):
         if position >= SOURCE - HIDDEN and by_source[position].any():

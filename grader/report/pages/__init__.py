@@ -20,15 +20,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from grader.inert import plain
+from grader.language import Catalogue
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST = 1_000  # characters of one text of a student's
 _REPLACED = re.compile("\ufffd{2,}")  # one says enough
 
 
-def render(template: str, **values: Any) -> bytes:
-    """The page that templates/<template> makes of these values, in UTF-8."""
-    return _environment().get_template(template).render(values).encode("utf-8", "replace")
+def render(template: str, known: Catalogue, **values: Any) -> bytes:
+    """The page that templates/<template> makes of these values, in UTF-8.
+
+    In the language of `known`: `say("…")` looks up a template's own words, `told(…)` translates what it is given.
+    """
+    words = {"language": known.language, "say": known.say, "told": known.translate}
+    return _environment().get_template(template).render(words | values).encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=1)

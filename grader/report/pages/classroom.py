@@ -18,6 +18,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from grader.assignment import Config
+from grader.language import ENGLISH
 from grader.records import CriterionResult, FoundExperiment, Record, Verdict
 from grader.report.pages import TEMPLATES, points, render
 from grader.report.pages.histograms import Histogram, accuracy_histogram, score_histogram
@@ -161,6 +162,7 @@ def classroom_page(everyone: Sequence[Standing], summary: Summary, course: Cours
     accuracies = [r.checkpoint.accuracy for _, r in records if r.checkpoint.accuracy is not None]
     return render(
         "classroom.html.jinja",
+        ENGLISH,
         course=course,
         summary=summary,
         rows=rows,

@@ -15,6 +15,17 @@ HUES = 8  # as many as page.css names
 MOST_LINES = 8  # in one plot
 MOST_PLOTS = 8
 
+TITLES = {  # of a plot, by what `grader.curves` calls it
+    "loss": "Loss",
+    "training loss": "Training loss",
+    "test loss": "Test loss",
+    "validation loss": "Validation loss",
+    "accuracy": "Accuracy, in %",
+    "training accuracy": "Training accuracy, in %",
+    "test accuracy": "Test accuracy, in %",
+    "validation accuracy": "Validation accuracy, in %",
+}
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -95,12 +106,15 @@ def _plot(curves: Sequence[Curve], file: str) -> Plot:
         )
         for number, curve in enumerate(curves)
     ]
-    title = f"{first.what[:1].upper()}{first.what[1:]}{', in %' if first.what.endswith('accuracy') else ''}"
+    title = TITLES.get(first.what, first.what)
     source = f"as printed in {file}, cell {first.cell}"
-    ends = "; ".join(
-        f"{line.name} {_text(c.values[-1])} at the end".strip() for line, c in zip(lines, curves, strict=True)
-    )
-    return Plot(title, source, f"{title}, {source}. {ends}", tuple(ticks), tuple(lines))
+    ends = "; ".join(_end(line.name, _text(c.values[-1])) for line, c in zip(lines, curves, strict=True))
+    alt = f"{title}, as printed in {file}, cell {first.cell}. {ends}"
+    return Plot(title, source, alt, tuple(ticks), tuple(lines))
+
+
+def _end(name: str, value: str) -> str:
+    return f"{name}: {value} at the end" if name else f"{value} at the end"
 
 
 def _span(numbers: Sequence[float]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from grader.language import ENGLISH, Catalogue
 from grader.records import (
     Answers,
     CheckResult,
@@ -100,8 +101,11 @@ class Model:
     thumbs: tuple[Thumb, ...]
 
 
-def student_page(record: Record, audience: Audience) -> bytes:
-    """The page as UTF-8 HTML: for `student`, no evidence, no flags, no label; for `instructor`, all that there is."""
+def student_page(record: Record, audience: Audience, known: Catalogue = ENGLISH) -> bytes:
+    """The page as UTF-8 HTML: for `student`, no evidence, no flags, no label; for `instructor`, all that there is.
+
+    The record comes in the language of `known`, as `localised` makes it.
+    """
     exhibits = record.exhibits or Exhibits()
     pieces = Pieces(exhibits, record.submission.files)
     pictures = [(figure.criterion, shown) for figure in exhibits.figures if (shown := picture(figure)) is not None]
@@ -110,10 +114,10 @@ def student_page(record: Record, audience: Audience) -> bytes:
     right = [part for part in parts if part.state == "full"]
     return render(
         "student.html.jinja",
+        known,
         record=record,
         title=exhibits.title or record.assignment,
         instructor=audience == "instructor",
-        your="The" if audience == "instructor" else "Your",
         sentence=_sentence(record, audience),
         parts=parts,
         lost=lost,
@@ -129,12 +133,14 @@ def student_page(record: Record, audience: Audience) -> bytes:
 
 
 def _sentence(record: Record, audience: Audience) -> str:
-    whose, has = ("You", "have") if audience == "student" else ("This submission", "has")
+    student = audience == "student"
     total, most = points(record.score), points(record.max_score)
-    said = f"{whose} {has} {total} of {most} points"
+    said = f"You have {total} of {most} points" if student else f"This submission has {total} of {most} points"
     losses = [(c.max_points - c.points, c) for c in record.criteria if c.points < c.max_points]
-    if not losses:
-        said = f"{whose} {has} all {most} points" if record.max_score else "Nothing of it could be judged yet"
+    if not losses and not record.max_score:
+        said = "Nothing of it could be judged yet"
+    elif not losses:
+        said = f"You have all {most} points" if student else f"This submission has all {most} points"
     else:
         largest, criterion = max(losses, key=lambda pair: pair[0])
         said += f"; the {'largest' if len(losses) > 1 else 'only'} loss is {points(largest)} in “{criterion.title}”"
@@ -143,7 +149,7 @@ def _sentence(record: Record, audience: Audience) -> str:
         said += f"; {points(waiting)} of the {most} are a proposal, which a person confirms"
     if record.needs_person:
         said += ". Part of it could not be judged: a person will look, and nothing is lost by it"
-    return f"{said}."
+    return said
 
 
 # ---- a criterion ----------------------------------------------------------------------------------------------------
