@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
 import safetensors
 import safetensors.torch
 import torch
+from safetensors import TensorSpec
 
 from grader.errors import WireError
 from grader.records import Frozen
@@ -43,6 +46,7 @@ DTYPES = {
     "F64": torch.float64,
 }
 _ALLOWED = frozenset(DTYPES.values())
+_DTYPE_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in _ALLOWED}
 _MAX_REASON = 300  # characters of a decoder's words, which quote what the worker sent
 
 
@@ -292,13 +296,21 @@ def encode(message: Request | Reply) -> bytes:
         raise WireError(f"a value of type {type(value).__name__} cannot cross the wire")
 
     header = msgspec.msgpack.encode(message, enc_hook=hook)
-    payload = b""
-    if tensors:
-        plain = {
-            str(i): t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for i, t in enumerate(tensors)
-        }
-        payload = safetensors.torch.save(plain)
+    payload = _payload(tensors) if tensors else b""
     return PREFIX.pack(MAGIC, len(header), len(payload)) + header + payload
+
+
+def _payload(tensors: list[torch.Tensor]) -> bytes:
+    """As safetensors.torch.save writes them, without its search for shared storage: each of these is a copy."""
+    plain = [t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for t in tensors]
+    specs = {}
+    for number, tensor in enumerate(plain):
+        pointer, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
+        if size and not pointer:
+            raise WireError("a tensor without storage cannot cross the wire")
+        dtype = _DTYPE_NAMES[tensor.dtype]
+        specs[str(number)] = TensorSpec(dtype=dtype, shape=tensor.shape, data_ptr=pointer, data_len=size)
+    return bytes(safetensors.serialize(specs))
 
 
 def _reason(error: Exception) -> str:
@@ -330,31 +342,48 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
         raise WireError(f"the tensors of a frame cannot be read: {_reason(error)}") from None
 
 
-def _decoder(kind: Any, tensors: dict[str, torch.Tensor]) -> msgspec.msgpack.Decoder[Any]:
-    def hook(code: int, data: memoryview) -> Any:
-        if code != TENSOR_EXTENSION or len(data) != 4:
-            raise WireError("a frame holds an extension that is not known")
-        try:
-            return tensors[str(struct.unpack(">I", data)[0])]
-        except KeyError:
-            raise WireError("a frame names a tensor that it does not hold") from None
+class _Held(threading.local):
+    """The tensors of the frame that this thread is decoding."""
 
-    return msgspec.msgpack.Decoder(kind, ext_hook=hook)
+    tensors: dict[str, torch.Tensor]
+
+
+_HELD = _Held()
+
+
+def _named_tensor(code: int, data: memoryview) -> Any:
+    if code != TENSOR_EXTENSION or len(data) != 4:
+        raise WireError("a frame holds an extension that is not known")
+    try:
+        return _HELD.tensors[str(struct.unpack(">I", data)[0])]
+    except KeyError:
+        raise WireError("a frame names a tensor that it does not hold") from None
+
+
+@lru_cache(maxsize=16)
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind, ext_hook=_named_tensor)
 
 
 def decode(header: bytes, payload: bytes, kind: Any) -> Any:
     """One message of type `kind`. Raises WireError for anything else."""
-    tensors = _tensors(payload)
+    _HELD.tensors = _tensors(payload)
     try:
-        return _decoder(kind, tensors).decode(header)
+        return _decoder(kind).decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise WireError(f"a frame's header cannot be read: {_reason(error)}") from None
+    finally:
+        _HELD.tensors = {}
 
 
 def send(sock: socket.socket, message: Request | Reply, deadline: float | None = None) -> None:
     """Send one frame. `deadline` is a time.monotonic() value; raises TimeoutError, OSError."""
-    view = memoryview(encode(message))
-    for chunk in _pieces(view):
+    send_frame(sock, encode(message), deadline)
+
+
+def send_frame(sock: socket.socket, frame: bytes, deadline: float | None = None) -> None:
+    """Send what `encode` gave."""
+    for chunk in _pieces(memoryview(frame)):
         _arm(sock, deadline)
         sock.sendall(chunk)
 
@@ -378,9 +407,8 @@ def receive(sock: socket.socket, kind: Any, caps: Caps, deadline: float | None =
         raise WireError(
             f"a frame claims {header_length} + {payload_length} bytes; at most {caps.header} + {caps.payload} are read"
         )
-    header = exactly(sock, header_length, deadline)
-    payload = exactly(sock, payload_length, deadline)
-    return decode(bytes(header), bytes(payload), kind)
+    frame = memoryview(exactly(sock, header_length + payload_length, deadline))
+    return decode(bytes(frame[:header_length]), bytes(frame[header_length:]), kind)
 
 
 def exactly(sock: socket.socket, length: int, deadline: float | None) -> bytearray:

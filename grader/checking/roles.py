@@ -56,8 +56,7 @@ def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
             noise = torch.randn(shape, generator=generator)
             value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
             values[info.name] = value.to(state[info.name].dtype)
-    theirs.load(values)
-    state = theirs.state()
+    state = theirs.loaded(values)
     for name, value in values.items():
         # A layer that is registered twice has one value under two names, the one that was sent last.
         sent = [value, *(other for other in values.values() if other.shape == value.shape)]

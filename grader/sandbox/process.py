@@ -10,7 +10,8 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
@@ -29,6 +30,7 @@ FORK_SECONDS = 20.0
 BACKSTOP = 10  # a request takes at most so many times its seconds, however busy the machine
 CLOCK_GRAIN = 0.1  # seconds; the limit and the report on CPU time are read from two clocks
 REMOVE_SECONDS = 5.0
+AHEAD = 64 << 10  # bytes of requests that may wait for their answers: a socket holds more, so that sending never waits
 LONG = 1.0  # seconds; how long a worker waited for a core is looked up for longer requests alone
 STATUS = struct.Struct(">iidB")  # exit code, signal, seconds of CPU time, why the keeper ended it
 ASKED, TOO_FULL = 1, 2
@@ -208,19 +210,36 @@ class SocketWorker:
         self.waited = 0.0
 
     def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps = wire.Caps()) -> wire.AnyReply:  # noqa: B008 - frozen
-        started, before = time.monotonic(), clocks.times(self.pid)
-        try:
-            self._refuse_surplus()
-            wire.send(self._sock, request, started + seconds)
-            self._await_reply(seconds, started, before)
-            reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, time.monotonic() + seconds)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            self._closed = True
-            raise EOFError from None
-        finally:
-            if time.monotonic() - started > LONG:
-                self.waited += max(clocks.times(self.pid).waited - before.waited, 0.0)
-        return reply
+        return next(self.ask_each((request,), seconds, caps))
+
+    def ask_each(
+        self,
+        requests: Sequence[wire.AnyRequest],
+        seconds: float,
+        caps: wire.Caps = wire.Caps(),  # noqa: B008 - frozen
+    ) -> Iterator[wire.AnyReply]:
+        """Each switch between two processes costs more than a tiny layer's answer: so many questions go at once."""
+        unsent, unanswered = deque(requests), deque[int]()
+        frame = wire.encode(unsent.popleft()) if unsent else b""
+        while frame or unanswered:
+            started, before = time.monotonic(), clocks.times(self.pid)
+            try:
+                if not unanswered:
+                    self._refuse_surplus()
+                while frame and (not unanswered or sum(unanswered) + len(frame) <= AHEAD):
+                    wire.send_frame(self._sock, frame, started + seconds)
+                    unanswered.append(len(frame))
+                    frame = wire.encode(unsent.popleft()) if unsent else b""
+                self._await_reply(seconds, started, before)
+                reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, time.monotonic() + seconds)
+                unanswered.popleft()
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                self._closed = True
+                raise EOFError from None
+            finally:
+                if time.monotonic() - started > LONG:
+                    self.waited += max(clocks.times(self.pid).waited - before.waited, 0.0)
+            yield reply
 
     def _refuse_surplus(self) -> None:
         """What was sent before it was asked for would be taken for the answer to another question."""
