@@ -169,7 +169,7 @@ def _from_outputs(notebook: Notebook, wanted: Sequence[str], given: frozenset[st
 
 def _from_code(notebook: Notebook, wanted: Sequence[str], given: frozenset[str]) -> Iterator[_Draft]:
     """Lists of settings. A single setting in code is no experiment until a run of it printed something."""
-    reading = read_settings(code(notebook).statements, wanted, "")
+    reading = read_settings(notebook, tuple(wanted), "")
     by_cell: dict[int, list[dict[str, Number]]] = defaultdict(list)
     for values, place in reading.named:
         if len(values) >= _enough(wanted, 3) and values not in by_cell[place.cell]:

@@ -125,7 +125,7 @@ def trained(grading: Grading) -> TrainedModel:
     return grading.opened.trained
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def experiments(grading: Grading) -> Experiments:
     """The experiments that were found in the notebook."""
     from grader.submission import experiments_of

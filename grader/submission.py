@@ -41,6 +41,7 @@ class Hidden:
     solutions: dict[str, Notebook]
     untouched: dict[str, str | None]
     stubs: dict[str, Notebook]
+    oracle: Oracle  # its classes are executed once, for all submissions
 
 
 @lru_cache(maxsize=4)
@@ -60,7 +61,7 @@ def hidden_part(assignment: Assignment) -> Hidden:
         for name, spec in assignment.config.classes.items()
         if spec.file in stubs
     }
-    return Hidden(solutions, untouched, stubs)
+    return Hidden(solutions, untouched, stubs, Oracle(assignment, solutions))
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def opened(
         weights = submission.files.get(config.checkpoint.file)
         trained = TrainedModel(assignment, student, weights.data if weights else None, progress, evaluations)
     with tolerating(config.tolerance.rtol, config.tolerance.atol), _one_thread(), contextlib.closing(student):
-        yield Opened(assignment, submission, notebooks, student, Oracle(assignment, hidden.solutions), trained)
+        yield Opened(assignment, submission, notebooks, student, hidden.oracle, trained)
 
 
 @contextlib.contextmanager
