@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +24,6 @@ from grader.intake import Submission, read_submission
 from grader.notebook import Notebook, read_notebook
 from grader.program import definition_fingerprint
 from grader.sandbox import Sandbox
-from grader.wire import WorkerLimits
 
 Progress = Callable[[str, int, int], None]  # what, done, of how many
 
@@ -118,20 +116,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerLimits:
-    """The limits of assignment.toml for one worker. `threads` defaults to the machine's cores."""
-    limits = assignment.config.limits
-    return WorkerLimits(
-        memory_mb=limits.memory_mb,
-        cpu_seconds=limits.cpu_seconds,
-        file_mb=limits.file_mb,
-        tmp_mb=limits.tmp_mb,
-        open_files=limits.open_files,
-        processes=limits.processes,
-        threads=threads or len(os.sched_getaffinity(0)),
-    )
 
 
 def experiments_of(opened: Opened) -> Experiments:

@@ -34,7 +34,7 @@ from grader.records import Blame, Frozen, Record
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 from grader.settings import candidates
-from grader.submission import worker_limits
+from grader.limits import worker_limits
 
 Kind = Literal["reference", "template", "mutant", "variant", "pair"]
 AND = " + "  # between the two mutants of a pair

@@ -14,16 +14,15 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import safetensors
-import safetensors.torch
-import torch
-from safetensors import TensorSpec
 
 from grader.errors import WireError
 from grader.records import Frozen
+
+if TYPE_CHECKING:  # it takes seconds to import, in which a sandbox can start: where tensors are met, it is there
+    import torch
 
 MAGIC = b"GRD1"
 PREFIX = struct.Struct(">4sIQ")
@@ -32,21 +31,20 @@ MAX_RANK = 8
 MAX_TENSORS = 4096
 MAX_TENSOR_HEADER = 1 << 20  # bytes; decoded, a shape takes many times what it takes as text
 
-# safetensors' names for the dtypes that a check can make sense of; quantised, complex and float8 are refused.
+# The dtypes that a check can make sense of, by safetensors' names; quantised, complex and float8 are refused.
 DTYPES = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "I16": torch.int16,
-    "I32": torch.int32,
-    "I64": torch.int64,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
 }
-_ALLOWED = frozenset(DTYPES.values())
-_DTYPE_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in _ALLOWED}
+_ALLOWED = frozenset(f"torch.{name}" for name in DTYPES.values())
 _MAX_REASON = 300  # characters of a decoder's words, which quote what the worker sent
 
 
@@ -288,8 +286,10 @@ def encode(message: Request | Reply) -> bytes:
     tensors: list[torch.Tensor] = []
 
     def hook(value: Any) -> Any:
+        import torch
+
         if isinstance(value, torch.Tensor):
-            if value.dtype not in _ALLOWED or value.layout is not torch.strided:
+            if str(value.dtype) not in _ALLOWED or value.layout is not torch.strided:
                 raise WireError(f"a tensor of dtype {value.dtype} and layout {value.layout} cannot cross the wire")
             tensors.append(value)
             return msgspec.msgpack.Ext(TENSOR_EXTENSION, struct.pack(">I", len(tensors) - 1))
@@ -302,14 +302,17 @@ def encode(message: Request | Reply) -> bytes:
 
 def _payload(tensors: list[torch.Tensor]) -> bytes:
     """As safetensors.torch.save writes them, without its search for shared storage: each of these is a copy."""
+    import safetensors
+    import torch
+
     plain = [t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for t in tensors]
     specs = {}
     for number, tensor in enumerate(plain):
         pointer, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
         if size and not pointer:
             raise WireError("a tensor without storage cannot cross the wire")
-        dtype = _DTYPE_NAMES[tensor.dtype]
-        specs[str(number)] = TensorSpec(dtype=dtype, shape=tensor.shape, data_ptr=pointer, data_len=size)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        specs[str(number)] = safetensors.TensorSpec(dtype=dtype, shape=tensor.shape, data_ptr=pointer, data_len=size)
     return bytes(safetensors.serialize(specs))
 
 
@@ -321,6 +324,8 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
     """Decode safetensors after holding its own header against the allow-list."""
     if not payload:
         return {}
+    import safetensors.torch
+
     if len(payload) < 8 or (length := int.from_bytes(payload[:8], "little")) > len(payload) - 8:
         raise WireError("the tensors of a frame are cut short")
     if length > MAX_TENSOR_HEADER:

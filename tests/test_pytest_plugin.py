@@ -74,7 +74,7 @@ def test_a_check_that_breaks_is_the_graders_fault_and_lowers_no_mark(
     from grader.pipeline import Options, grade
     from grader.records import Blame, Verdict
     from grader.sandbox.tiers import open_sandbox
-    from grader.submission import worker_limits
+    from grader.limits import worker_limits
 
     folder = tmp_path / "broken"
     shutil.copytree(ROOT / "reference", folder, ignore=shutil.ignore_patterns("solved", "*.gz", "imgs"))

@@ -92,23 +92,26 @@ def _grade(options: argparse.Namespace, path: Path) -> int:
     if options.json is not None and options.json != STANDARD_OUTPUT:
         _refuse_unwritable(options.json)
 
-    from rich.console import Console
-
     from grader.assignment import load_assignment
+    from grader.limits import worker_limits
     from grader.marks import read_marks, with_marks
-    from grader.pipeline import Options, grade
-    from grader.records import to_json
-    from grader.report.terminal import show
     from grader.sandbox.tiers import open_sandbox
-    from grader.submission import worker_limits
 
     assignment = load_assignment(options.assignment)
     marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     if options.sandbox == "none":
         warn_of_no_sandbox()
     hidden = [assignment.folder, path.resolve().parent]
-    with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar() as progress:
-        record = grade(path, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
+    with open_sandbox(options.sandbox, worker_limits(assignment), hidden, _import_the_rest) as sandbox:
+        from grader.pipeline import Options, grade
+
+        with progress_bar() as progress:
+            record = grade(path, assignment, sandbox, Options(accuracy=not options.no_accuracy), progress)
+    from rich.console import Console
+
+    from grader.records import to_json
+    from grader.report.terminal import show
+
     record = with_marks(record, marks, assignment.maxima) if marks else record
     output = sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout
     with unread(output):
@@ -118,6 +121,19 @@ def _grade(options: argparse.Namespace, path: Path) -> int:
     if record.needs_person:
         return NOT_GRADED
     return FULL_MARKS if record.score >= record.max_score else POINTS_LOST
+
+
+def _import_the_rest() -> None:
+    """With torch, which takes a second: the sandbox's own process imports it beside this one."""
+    import gc
+
+    gc.disable()  # nothing of what is imported becomes garbage
+    try:
+        import grader.report.terminal
+        from grader.pipeline import settle
+    finally:
+        gc.enable()
+    settle()
 
 
 def _refuse_unwritable(path: Path) -> None:

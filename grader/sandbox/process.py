@@ -56,12 +56,14 @@ class Launch:
 class WarmProcess:
     """The process in which torch is already imported. Raises SandboxError when it does not come up."""
 
-    def __init__(self, tier: str, prepare: Callable[[], Launch]) -> None:
+    def __init__(
+        self, tier: str, prepare: Callable[[], Launch], meanwhile: Callable[[], None] | None = None
+    ) -> None:
         self.tier = tier
         self._prepare = prepare
-        self._launch()
+        self._launch(meanwhile)
 
-    def _launch(self) -> None:
+    def _launch(self, meanwhile: Callable[[], None] | None = None) -> None:
         self._group: cgroups.Group | None = None
         launch = self._prepare()
         self._limits = launch.limits
@@ -86,6 +88,12 @@ class WarmProcess:
             theirs.close()
         with contextlib.suppress(OSError):  # where memory runs out on the machine, this is what has to go
             Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("900")  # a worker: 1000
+        if meanwhile is not None:
+            try:
+                meanwhile()
+            except BaseException:
+                self.close()
+                raise
         try:
             self._read(1, START_SECONDS)
         except (TimeoutError, EOFError, OSError) as error:

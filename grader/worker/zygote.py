@@ -51,6 +51,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trusted side, which then ends this process
     gc.collect()
     gc.freeze()  # otherwise the first collection in each fork copies every page
+    gc.set_threshold(10_000, 10, 10)  # a fork that lives for seconds has little to collect
     control = socket.socket(fileno=control_fd)
     control.sendall(b"R")
     workers: dict[int, int] = {}  # pid → read end of its status pipe
