@@ -20,8 +20,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from grader import bank
-from grader.assignment import load_assignment
+from grader import bank  # noqa: E402 - the package lies beside this folder
+from grader.assignment import load_assignment  # noqa: E402
 
 FIRST_ID = 1102440000
 ZONES = ("TO DO", "IMPLEMENT YOUR CODE", "def Train")  # cells that students write in

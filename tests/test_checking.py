@@ -111,7 +111,9 @@ def test_influence_upon_an_output_without_positions_is_none_at_all() -> None:
 
 def test_influence_shows_which_input_moves_which_output() -> None:
     x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(influence(lambda ts: [t.cumsum(dim=1) for t in ts], x), torch.ones(4, 4, dtype=torch.bool).triu())
+    assert torch.equal(
+        influence(lambda ts: [t.cumsum(dim=1) for t in ts], x), torch.ones(4, 4, dtype=torch.bool).triu()
+    )
     assert torch.equal(influence(lambda ts: [t.flip(1) for t in ts], x), torch.eye(4, dtype=torch.bool).flip(1))
 
 

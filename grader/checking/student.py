@@ -397,14 +397,12 @@ class ObjectProxy:
         self, method: str, inputs: Iterable[tuple[Any, ...]], training: bool = False, seeds: Sequence[int] = ()
     ) -> Iterator[Any]:
         """The same for any method. Nothing else may be asked before the answers that are wanted are taken."""
-        inputs = list(inputs)
-        return self._values(
-            [
-                self._request(method, args, {}, "", training, seed, 1)
-                for args, seed in zip(inputs, seeds or [None] * len(inputs), strict=True)
-            ],
-            None,
-        )
+        asked = list(inputs)
+        drawn: Sequence[int | None] = seeds or [None] * len(asked)
+        requests = [
+            self._request(method, args, {}, "", training, seed, 1) for args, seed in zip(asked, drawn, strict=True)
+        ]
+        return self._values(requests, None)
 
     def _request(
         self,

@@ -26,7 +26,9 @@ def times(pid: int) -> Times:
     if pid <= 0 or sys.platform != "linux":
         return Times()
     try:
-        file = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)  # read at each request: no Path, no decoder
+        file = os.open(
+            f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC
+        )  # read at each request: no Path, no decoder
         try:
             waited = int(os.read(file, 128).split()[1]) / 1e9
         finally:

@@ -56,9 +56,7 @@ class Launch:
 class WarmProcess:
     """The process in which torch is already imported. Raises SandboxError when it does not come up."""
 
-    def __init__(
-        self, tier: str, prepare: Callable[[], Launch], meanwhile: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, tier: str, prepare: Callable[[], Launch], meanwhile: Callable[[], None] | None = None) -> None:
         self.tier = tier
         self._prepare = prepare
         self._launch(meanwhile)
