@@ -127,7 +127,7 @@ def _refused(checks: Path) -> Iterator[None]:
         raise
     except pytest.exit.Exception:
         raise KeyboardInterrupt from None
-    except Exception as error:  # noqa: BLE001 - a hook may raise anything
+    except Exception as error:
         raise _refusal(checks, f"{type(error).__name__}: {error}") from error
 
 

@@ -18,7 +18,6 @@ from grader.reading import read_settings
 from grader.records import Frozen
 from grader.sections import Section, sections
 from grader.settings import candidates
-from grader.statements import code
 from grader.tables import Number, Table, mentions, number, same, settings_table, tables
 
 _ACCURACY = re.compile(r"acc|정확|score", re.IGNORECASE)

@@ -12,10 +12,10 @@ from pathlib import Path
 from grader.assignment import load_assignment
 from grader.checkpoint import Evaluations
 from grader.errors import IntakeError, NotGraded, SandboxError
+from grader.limits import worker_limits
 from grader.pipeline import Options, grade, settle
 from grader.records import Blame
 from grader.sandbox.tiers import open_sandbox
-from grader.limits import worker_limits
 from grader.work import Outcome, Setup, Work
 
 
