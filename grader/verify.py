@@ -28,13 +28,13 @@ from grader.assignment import Assignment, load_assignment
 from grader.checking.diagnosis import DEPARTURE
 from grader.checking.oracle import Oracle
 from grader.errors import AssignmentError, UsageError
+from grader.limits import worker_limits
 from grader.notebook import Notebook
 from grader.pipeline import Options, grade
 from grader.records import Blame, Frozen, Record
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 from grader.settings import candidates
-from grader.submission import worker_limits
 
 Kind = Literal["reference", "template", "mutant", "variant", "pair"]
 AND = " + "  # between the two mutants of a pair

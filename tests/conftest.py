@@ -17,12 +17,12 @@ from hypothesis import settings
 
 from grader import wire
 from grader.assignment import Assignment, load_assignment
+from grader.limits import worker_limits
 from grader.pipeline import Options, grade
 from grader.records import CriterionResult, Record
 from grader.sandbox import WALLED, Worker
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
-from grader.submission import worker_limits
 
 # The same examples each time, here and in CI; `pytest --hypothesis-profile default` draws new ones.
 settings.register_profile("fixed", derandomize=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import sys
 from collections.abc import Iterator
@@ -161,17 +162,32 @@ def _grade(options: argparse.Namespace, path: Path, known: Catalogue) -> int:
 def _record_of(options: argparse.Namespace, path: Path, known: Catalogue) -> Record:
     """Grade it, a person's marks included. Raises IntakeError, NotGraded, and what is wrong with the configuration."""
     from grader.assignment import load_assignment
+    from grader.limits import worker_limits
     from grader.marks import read_marks, with_marks
-    from grader.pipeline import Options, grade
     from grader.sandbox.tiers import open_sandbox
-    from grader.submission import worker_limits
 
     assignment = load_assignment(options.assignment)
     marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     if options.sandbox == "none":
         warn_of_no_sandbox(known)
     hidden = [assignment.folder, path.resolve().parent]
-    with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar(known) as progress:
-        chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None)
-        record = grade(path, assignment, sandbox, chosen, progress)
+    with open_sandbox(options.sandbox, worker_limits(assignment), hidden, _import_the_rest) as sandbox:
+        from grader.pipeline import Options, grade
+
+        with progress_bar(known) as progress:
+            chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None)
+            record = grade(path, assignment, sandbox, chosen, progress)
     return with_marks(record, marks, assignment.maxima) if marks else record
+
+
+def _import_the_rest() -> None:
+    """With torch, which takes a second: the sandbox's own process imports it beside this one."""
+    import gc
+
+    gc.disable()  # nothing of what is imported becomes garbage
+    try:
+        pipeline = importlib.import_module("grader.pipeline")
+        importlib.import_module("grader.report.terminal")
+    finally:
+        gc.enable()
+    pipeline.settle()

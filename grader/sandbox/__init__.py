@@ -31,6 +31,7 @@ The seam is small, so that a fake for tests is trivial: a `Sandbox` starts worke
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -51,6 +52,13 @@ class Worker(Protocol):
 
         Raises TimeoutError, EOFError (the process ended), WireError (it answered with something else, or before it was
         asked) or SandboxError (the machine is too busy to tell how long it takes).
+        """
+        ...
+
+    def ask_each(self, requests: Sequence[AnyRequest], seconds: float, caps: Caps = ...) -> Iterator[AnyReply]:
+        """Send several requests at once, and give each reply as it is asked for, as `ask` does, in their order.
+
+        Each reply has its own `seconds`. Nothing else may be asked before all are taken.
         """
         ...
 

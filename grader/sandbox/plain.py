@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -106,6 +107,15 @@ class PlainWorker:
                 self._process.wait(END_SECONDS)
             raise EOFError from None
         return reply
+
+    def ask_each(
+        self,
+        requests: Sequence[wire.AnyRequest],
+        seconds: float,
+        caps: wire.Caps = wire.Caps(),  # noqa: B008 - frozen
+    ) -> Iterator[wire.AnyReply]:
+        for request in requests:
+            yield self.ask(request, seconds, caps)
 
     def kill(self) -> Ending:
         if self._ending is None:

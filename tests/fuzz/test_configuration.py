@@ -14,8 +14,8 @@ from fuzz.mutation import broken_bytes, broken_text
 from grader.assignment import Assignment, load_assignment
 from grader.errors import AssignmentError, IntakeError, UsageError
 from grader.intake import IntakeLimits, Role, read_submission
+from grader.limits import worker_limits
 from grader.marks import moment, read_marks
-from grader.submission import worker_limits
 
 TOML = "id_pattern = '[0-9]+'\n" + (ROOT / "reference/assignment.toml").read_text(encoding="utf-8")
 NUMBERS = (
