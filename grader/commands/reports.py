@@ -35,15 +35,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def refuse_impossible(options: argparse.Namespace) -> None:
     """What cannot be written, before an evening's work and not after it. Raises UsageError."""
-    on_output = ["--github"] if options.github else []
-    for name in FILES:
-        path: Path | None = getattr(options, name, None)
-        if path == STANDARD_OUTPUT:
-            on_output.append(f"--{name} -")
-        elif path is not None:
-            _refuse_unwritable(f"--{name}", path)
-    if len(on_output) > 1:
+    named: dict[str, Path] = {f"--{name}": path for name in FILES if (path := getattr(options, name, None)) is not None}
+    on_output = [f"{flag} -" for flag, path in named.items() if path == STANDARD_OUTPUT]
+    if len(on_output := ["--github"] * options.github + on_output) > 1:
         raise UsageError(f"{' and '.join(on_output)} would be mixed on standard output; name files instead")
+    files = {flag: path for flag, path in named.items() if path != STANDARD_OUTPUT}
+    for flag, path in files.items():
+        _refuse_unwritable(flag, path)
+    if len({path.resolve() for path in files.values()}) < len(files):
+        raise UsageError(f"{' and '.join(files)} name the same file; name one for each")
+    if options.github and (page := os.environ.get(SUMMARY_VARIABLE)):
+        _refuse_unwritable(f"${SUMMARY_VARIABLE}", Path(page))
 
 
 def takes_output(options: argparse.Namespace) -> bool:
