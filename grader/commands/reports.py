@@ -42,8 +42,9 @@ def refuse_impossible(options: argparse.Namespace) -> None:
     files = {flag: path for flag, path in named.items() if path != STANDARD_OUTPUT}
     for flag, path in files.items():
         _refuse_unwritable(flag, path)
-    if len({path.resolve() for path in files.values()}) < len(files):
-        raise UsageError(f"{' and '.join(files)} name the same file; name one for each")
+    regular = {flag: path.resolve() for flag, path in files.items() if path.is_file() or not path.exists()}
+    if len(set(regular.values())) < len(regular):
+        raise UsageError(f"{' and '.join(regular)} name the same file; name one for each")
     if options.github and (page := os.environ.get(SUMMARY_VARIABLE)):
         _refuse_unwritable(f"${SUMMARY_VARIABLE}", Path(page))
 
