@@ -20,7 +20,8 @@ import pytest
 from conftest import ROOT, HandIn, small_assignment
 from handmade import BROKEN, EVERYTHING, FAILED, PASSED, SKIPPED, made_of, record
 
-from grader.autograder.harness import outcome_of, student_of
+from grader.assignment import Assignment
+from grader.autograder.harness import outcome_of, student_of, submission_in
 from grader.autograder.pack import pack, unfinished
 from grader.cli import main
 from grader.errors import UsageError
@@ -237,6 +238,23 @@ def test_a_folder_without_one_submission_is_refused(
     outcome = outcome_of(put(tmp_path, *names), small, "auto")
     assert (outcome.record, outcome.blame) == (None, "student")
     assert words in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("1102444016.tar.gz",), "1102444016.tar.gz"),
+        (("inner/1102444016.zip", "notes.txt"), "inner/1102444016.zip"),
+        (("Assignment2-1_Transformer_from_scratch.ipynb", "vit.pth"), "."),
+        (("1102444016/Assignment2-2_Vit.ipynb", "1102444016/vit.pth"), "."),
+        (("one/Assignment2-1.ipynb", "two/vit.pth"), "."),  # all of it is one student's
+    ],
+)
+def test_an_archive_or_loose_files_in_whatever_folders_are_one_submission(
+    names: tuple[str, ...], found: str, assignment: Assignment, tmp_path: Path
+) -> None:
+    folder = put(tmp_path, *names) / "submission"
+    assert submission_in(folder, assignment) == folder / found
 
 
 def test_a_reference_that_is_broken_is_no_students_fault(small: Path, tmp_path: Path) -> None:
