@@ -18,7 +18,7 @@ PROJECT = ("grade.py", "pyproject.toml", "constraints.txt", "README.md", "LICENS
 UNFINISHED = "unfinished.json"
 PIP = "pip.conf"
 _HIDDEN = (".", "__pycache__")
-_URL = re.compile(r"(https?|file)://[!-~]+")  # no blanks, so that it stays one line and one word
+_URL = re.compile(r"https?://[!-~]+")  # no blanks, so that it stays one line and one word
 
 
 def pack(project: Path, assignment: Path, index: str = "") -> bytes:

@@ -41,12 +41,12 @@ def refuse_impossible(options: argparse.Namespace) -> None:
         raise UsageError(f"{' and '.join(on_output)} would be mixed on standard output; name files instead")
     files = {flag: path for flag, path in named.items() if path != STANDARD_OUTPUT}
     for flag, path in files.items():
-        _refuse_unwritable(flag, path)
+        refuse_unwritable(flag, path)
     regular = {flag: path.resolve() for flag, path in files.items() if path.is_file() or not path.exists()}
     if len(set(regular.values())) < len(regular):
         raise UsageError(f"{' and '.join(regular)} name the same file; name one for each")
     if options.github and (page := os.environ.get(SUMMARY_VARIABLE)):
-        _refuse_unwritable(f"${SUMMARY_VARIABLE}", Path(page))
+        refuse_unwritable(f"${SUMMARY_VARIABLE}", Path(page))
 
 
 def takes_output(options: argparse.Namespace) -> bool:
@@ -54,7 +54,10 @@ def takes_output(options: argparse.Namespace) -> bool:
     return any(getattr(options, name, None) == STANDARD_OUTPUT for name in FILES)
 
 
-def _refuse_unwritable(flag: str, path: Path) -> None:
+def refuse_unwritable(flag: str, path: Path) -> None:
+    """Raises UsageError where no file can be written, with what to name instead."""
+    if path == STANDARD_OUTPUT:
+        return
     if path.is_dir():
         raise UsageError(f"{flag} {path} is a folder; name a file")
     if path.exists() and not path.is_file():  # a device or a pipe is written to where it is
