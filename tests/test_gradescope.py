@@ -294,6 +294,7 @@ def test_the_zip_is_the_same_each_time_and_holds_what_is_needed(small: Path) -> 
         assert archive.read("unfinished.json") == unfinished()
     needed = {"setup.sh", "run_autograder", "grade.py", "constraints.txt", "reference/assignment.toml"}
     assert needed <= set(names)
+    assert names == sorted(names)
     assert not [name for name in names if "__pycache__" in name or "/." in name]
     assert {name for name, mode in modes.items() if mode & 0o111} == {"setup.sh", "run_autograder"}
     read(unfinished())
