@@ -8,23 +8,24 @@ Epoch 3: 100%|███| 469/469 [00:12<00:00, loss=0.53]      many times over t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from grader.notebook import Cell, Notebook
+from grader.notebook import Notebook
 from grader.records import Curve
 
 MOST_CURVES = 24  # of a notebook
 MOST_POINTS = 100  # of a curve; of more, every so many
 _MOST_LINES = 4_000  # of a cell
+_MOST_IN_ALL = 40_000  # lines of a notebook; one takes 5 microseconds, an odd one 100
 _MOST_LINE = 400  # characters
 _MOST_RUNS = 12  # of a cell
 _NUMBER = r"(\d{1,6}(?:\.\d{1,12})?(?:[eE][-+]?\d{1,2})?)"
 _EPOCH = re.compile(r"(?:epoch|에폭|ep(?=\s*\d))[^\w\n]{0,4}(\d{1,6})", re.IGNORECASE)
 _STEP = re.compile(r"(?:\bstep|\biter(?:ation)?)[^\w\n]{0,4}(\d{1,6})", re.IGNORECASE)
 _VALUE = re.compile(
-    rf"(?P<which>train\w*|test\w*|val\w*|훈련|학습|테스트|검증)?[\s_./-]{{0,2}}(?P<what>loss|acc\w*|손실|정확도)"
-    rf"\s*(?:\([^)\d]{{0,12}}\))?\s*[:=]?\s*{_NUMBER}\s*(?P<percent>%?)",
+    rf"(?P<which>train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|훈련|학습|테스트|검증)?[\s_./-]{{0,2}}"
+    rf"(?P<what>loss|acc(?:uracy)?|손실|정확도)\s{{0,3}}(?:\([^)\d]{{0,12}}\))?[\s:=]{{0,4}}{_NUMBER}\s?(?P<percent>%?)",
     re.IGNORECASE,
 )
 _KINDS = {"tr": "training ", "훈련": "training ", "학습": "training ", "te": "test ", "테스": "test "}
@@ -43,16 +44,19 @@ class _Run:
 def find_curves(role: str, notebook: Notebook) -> tuple[Curve, ...]:
     """The curves of a notebook in order of their cells. Never raises, whatever was printed."""
     found: list[Curve] = []
+    left = _MOST_IN_ALL
     for cell in notebook.cells:
-        if cell.kind == "code" and cell.outputs:
-            found += [curve for run in _runs(cell) for curve in _curves(run, role, cell.index + 1)]
+        if cell.kind == "code" and cell.outputs and left > 0:
+            lines = [line[:_MOST_LINE] for line in re.split(r"[\r\n]", "\n".join(cell.outputs))[:_MOST_LINES]]
+            left -= len(lines)
+            found += [curve for run in _runs(lines) for curve in _curves(run, role, cell.index + 1)]
     return tuple(found[:MOST_CURVES])
 
 
-def _runs(cell: Cell) -> list[_Run]:
+def _runs(lines: Sequence[str]) -> list[_Run]:
     runs: list[_Run] = []
     step: float | None = None
-    for line in _lines(cell):
+    for line in lines:
         match = _EPOCH.search(line) or _STEP.search(line)
         if match:
             step = float(match[1])
@@ -73,12 +77,6 @@ def _run_of(runs: list[_Run], name: str, step: float) -> _Run:
     if not runs or (len(runs) < _MOST_RUNS and (runs[-1].name != name or step < runs[-1].last)):
         runs.append(_Run(name))
     return runs[-1]
-
-
-def _lines(cell: Cell) -> Iterator[str]:
-    lines = re.split(r"[\r\n]", "\n".join(cell.outputs))
-    for line in lines[:_MOST_LINES]:
-        yield line[:_MOST_LINE]
 
 
 def _curves(run: _Run, role: str, cell: int) -> Iterator[Curve]:

@@ -11,7 +11,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -41,16 +41,26 @@ class Exhibit:
     draw: Draw
 
 
+class LeftOut(NamedTuple):
+    """A figure that could not be drawn."""
+
+    title: str
+    reason: str
+
+
 def exhibits_of(opened: Opened, criteria: Sequence[CriterionResult], diagnoses: Sequence[Diagnosis]) -> Exhibits:
     """All that can be shown. Never raises, and moves no mark: these are settled."""
     config = opened.assignment.config
     quotes = _unless_broken(lambda: quotes_of(opened, criteria, diagnoses), Quotes())
     figures: list[Figure] = []
-    left_out: list[str] = []
+    left_out: dict[str, list[str]] = {}  # by the reason: one often spoils several
     with opened.student.hurried(SECONDS):
         there = {criterion.id for criterion in criteria if criterion.verdict is not Verdict.MISSING}
         for drawn in _drawn(opened, there):
-            (figures if isinstance(drawn, Figure) else left_out).append(drawn)  # type: ignore[arg-type]
+            if isinstance(drawn, Figure):
+                figures.append(drawn)
+            else:
+                left_out.setdefault(drawn.reason, []).append(f"“{drawn.title}”")
     return Exhibits(
         title=config.title,
         excerpts=tuple(quotes.excerpts),
@@ -60,7 +70,7 @@ def exhibits_of(opened: Opened, criteria: Sequence[CriterionResult], diagnoses: 
         class_names=config.checkpoint.class_names if config.checkpoint is not None else (),
         curves=_unless_broken(lambda: _curves(opened), ()),
         experiments=_unless_broken(lambda: _experiments(opened), ()),
-        left_out=tuple(left_out),
+        left_out=tuple(f"{', '.join(titles)}: not drawn; {reason}" for reason, titles in left_out.items()),
     )
 
 
@@ -93,8 +103,8 @@ def _experiments(opened: Opened) -> tuple[FoundExperiment, ...]:
 # ---- figures --------------------------------------------------------------------------------------------------------
 
 
-def _drawn(opened: Opened, criteria: set[str]) -> Iterator[Figure | str]:
-    """Each figure, or the sentence that says why there is none."""
+def _drawn(opened: Opened, criteria: set[str]) -> Iterator[Figure | LeftOut]:
+    """Each figure, or why there is none."""
     try:
         exhibits = load_exhibits(opened.assignment)
     except Exception:  # noqa: BLE001 - the assignment's own slip: the marks stand all the same
@@ -106,12 +116,12 @@ def _drawn(opened: Opened, criteria: set[str]) -> Iterator[Figure | str]:
             made = exhibit.draw(opened.student, opened.oracle)
             yield replace(made, id=exhibit.id, criterion=exhibit.criterion, title=exhibit.title)
         except Fault as fault:
-            yield f"“{exhibit.title}” could not be drawn: {fault.message[:300]}"
+            yield LeftOut(exhibit.title, fault.message[:300])
         except SandboxError:  # the worker's machine is short of something; the marks are settled
-            yield f"“{exhibit.title}” could not be drawn: the sandbox ended meanwhile"
+            yield LeftOut(exhibit.title, "the sandbox ended meanwhile")
             return
         except Exception:  # noqa: BLE001 - an odd answer of the student's, or a slip of the assignment's
-            yield f"“{exhibit.title}” could not be drawn from what the code answers"
+            yield LeftOut(exhibit.title, "what the code answers is no picture")
 
 
 @lru_cache(maxsize=4)

@@ -23,6 +23,7 @@ from grader.submission import Opened, hidden_part
 MOST_LINES = 120  # of an excerpt
 MOST_CHARACTERS = 6_000
 MOST_IN_ALL = 40_000  # a record must stay small: a class has a thousand
+MOST_COMPARED = 300  # lines with that of a known misconception
 AROUND = 8  # lines above and below a place outside the classes
 ALIKE = 0.7  # of a line and that of a known misconception; names of variables differ between students
 _SETTINGS = re.compile(r"cell (\d{1,4})(?:, lines? (\d{1,6})(?: to (\d{1,6}))?)?")
@@ -195,7 +196,11 @@ def _edited(solution: Notebook, mutant: Mutant) -> Iterator[tuple[str, str, list
 
 def _most_alike(text: str, lines: Sequence[str], among: Iterable[int]) -> int:
     """The number of the line that is most like a text, 0 if none is enough."""
-    alike = [(SequenceMatcher(None, _bare(text), _bare(lines[n - 1])).ratio(), -n) for n in among if n <= len(lines)]
+    alike = [
+        (SequenceMatcher(None, _bare(text), _bare(lines[n - 1])).ratio(), -n)
+        for n in sorted(among)[:MOST_COMPARED]
+        if n <= len(lines)
+    ]
     best, number = max(alike, default=(0.0, 0))
     return -number if best >= ALIKE else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import msgspec
 import pytest
 import torch
 from conftest import PART1, ROOT, HandIn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grader import exhibits, template
 from grader.answers import MOST_MISTAKES, answered, answers
@@ -146,7 +149,10 @@ def test_a_sandbox_that_ends_meanwhile_costs_the_pictures_alone(
     record = shown(hand_in, "positional_encoding")
     assert record.score == record.max_score
     assert exhibited(record).figures == ()
-    assert len(exhibited(record).left_out) == 2
+    assert [sentence.partition("; ")[2] for sentence in exhibited(record).left_out] == [
+        "what the code answers is no picture",
+        "the sandbox ended meanwhile",
+    ]
 
 
 def like(drawn: exhibits.Exhibit, draw: Callable[..., object]) -> exhibits.Exhibit:
@@ -237,6 +243,17 @@ def test_a_run_that_begins_anew_is_another_curve_and_a_long_one_is_thinned() -> 
     assert [c.steps for c in find_curves("part1", Notebook(name="x", cells=(cell,)))] == [(1, 2, 3), (1, 2, 3)]
     long = curves_of("".join(f"Epoch {n} loss {n}\n" for n in range(1, 1501)))
     assert 50 < len(long["", "loss"][0]) <= MOST_POINTS
+
+
+WORDS = ["epoch ", "Epoch 1", "loss", "test acc ", ": ", "0.5", "1e9", "%", "\r", "\n", "\x1b[2J", "٣", "²", " "]
+
+
+@given(text=st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=4)), max_size=60).map("".join))
+@settings(deadline=None, max_examples=60)
+def test_whatever_was_printed_gives_curves_that_a_record_can_hold(text: str) -> None:
+    for steps, values in curves_of(text).values():
+        assert len(steps) == len(values) >= 2
+        assert all(map(math.isfinite, (*steps, *values)))
 
 
 def test_odd_outputs_end_quickly_and_raise_nothing() -> None:

@@ -75,7 +75,7 @@ def test_a_lost_point_is_told_with_reason_numbers_mistake_and_the_line() -> None
     found = page(partial())
     for words in ("−6", "160 of 160 values differ", "0.25", "0.7", "(1, 2, 0)", "The scores are divided by √dim."):
         assert words in found.text
-    assert "Look at line 6: cell 19 of Assignment2-1_Transformer_from_scratch.ipynb" in found.text
+    assert "Look at line 6 in cell 19 of Assignment2-1_Transformer_from_scratch.ipynb" in found.text
     links = {a["href"] for tag, a in found.elements if tag == "a"}
     assert "#code-0-6" in links
     places = [a.get("id") for _, a in found.elements if a.get("id")]

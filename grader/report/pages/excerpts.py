@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import dedent
@@ -12,6 +13,7 @@ from grader.records import Excerpt, Exhibits, Mark
 AROUND = 3  # lines above and below a mark
 MOST_LINES = 24  # of a piece beside a message
 MOST_WIDTH = 400  # characters of a line
+_BANNER = re.compile(r"\s*#{10}")  # what a template sets around its zones tells nothing beside a message
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class CodeLine:
 
 @dataclass(frozen=True)
 class Piece:
-    """Lines of one cell. link: the anchor, in the whole, of its first marked line."""
+    """Lines of one cell, none where none are marked. link: the anchor, in the whole, of its first marked line."""
 
     title: str
     lines: tuple[CodeLine, ...]
@@ -49,8 +51,9 @@ class Pieces:
         ]
 
     def of(self, criterion: str) -> tuple[Piece, ...]:
-        """What is shown beside a criterion's messages: the lines around its marks."""
+        """What is shown beside a criterion's messages: the lines around its marks, the exact ones if there are any."""
         marks = [m for m in self._exhibits.marks if m.criterion == criterion and 0 <= m.excerpt < len(self.whole)]
+        marks = [mark for mark in marks if mark.exact] or marks
         return tuple(piece for mark in marks if (piece := self._around(mark)) is not None)
 
     def _title(self, excerpt: Excerpt) -> str:
@@ -62,17 +65,20 @@ class Pieces:
         marks = set(mark.lines)
         all_lines = _lines(mark.excerpt, excerpt, marks if mark.exact else set(), set() if mark.exact else marks)
         if not marks & {line.number for line in all_lines}:
-            return Piece(self._title(excerpt), _dedented(all_lines[:MOST_LINES]), _anchor(mark.excerpt))
+            return Piece(self._title(excerpt), (), _anchor(mark.excerpt))
         near = {n for marked in marks for n in range(marked - AROUND, marked + AROUND + 1)}
         shown: list[CodeLine] = []
+        gap = False
         for line in all_lines:
-            if line.number in near and len(shown) < MOST_LINES:
-                if shown and shown[-1].number and line.number > shown[-1].number + 1:
-                    shown.append(CodeLine(0, ""))
-                shown.append(line)
+            if line.number not in near or len(shown) >= MOST_LINES:
+                gap = True
+            elif not _BANNER.match(line.text) or line.kind:
+                shown += [CodeLine(0, "")] * (gap and bool(shown)) + [line]
+                gap = False
         first = next((line.number for line in all_lines if line.kind == kind), excerpt.line)
-        said = f"Look at line {first}" if mark.exact else "Written there"
-        return Piece(f"{said}: {self._title(excerpt)}", _dedented(shown), _anchor(mark.excerpt, first))
+        place = self._title(excerpt)
+        said = f"Look at line {first} in {place}" if mark.exact else f"Written in {place}"
+        return Piece(said, _dedented(shown), _anchor(mark.excerpt, first))
 
 
 def _anchor(number: int, line: int = 0) -> str:

@@ -83,14 +83,22 @@ class Thumb:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of the confusion matrix. shade: from 0 to 1; deep: so dark that its number is written in the light."""
+
+    count: int
+    shade: float
+    deep: bool
+
+
+@dataclass(frozen=True)
 class Model:
-    """What the trained model answers. rows: (class, cells); a cell is (count, share of its row)."""
+    """What the trained model answers. rows: (class, cells)."""
 
     names: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     accuracies: tuple[tuple[str, float], ...]
     thumbs: tuple[Thumb, ...]
-    unanswered: int
 
 
 def student_page(record: Record, audience: Audience, known: Catalogue = ENGLISH) -> bytes:
@@ -247,7 +255,7 @@ def _model(answers: Answers | None, names: Sequence[str], audience: Audience) ->
     rows, accuracies = [], []
     for number, (name, counts) in enumerate(zip(classes, answers.counts, strict=True)):
         total = sum(counts) or 1
-        rows.append((name, tuple((count, round(count / total, 4)) for count in counts)))
+        rows.append((name, tuple(_cell(count, count / total) for count in counts)))
         accuracies.append((name, counts[number] / total if number < len(counts) else 0.0))
     thumbs = [
         Thumb(
@@ -259,4 +267,10 @@ def _model(answers: Answers | None, names: Sequence[str], audience: Audience) ->
         for mistake in answers.mistakes
         if (uri := grey(mistake.pixels, mistake.rows, mistake.cols))
     ]
-    return Model(classes, tuple(rows), tuple(accuracies), tuple(thumbs), 0)
+    return Model(classes, tuple(rows), tuple(accuracies), tuple(thumbs))
+
+
+def _cell(count: int, share: float) -> Cell:
+    """No shade lies where neither dark nor light figures can be read on it: between 0.55 and 0.78."""
+    deep = share > 0.55
+    return Cell(count, round(0.78 + (share - 0.55) / 0.45 * 0.22 if deep else share, 3), deep)
