@@ -202,6 +202,9 @@ TOLD = {
     "the Mlp's output has shape (2, 3), expected (2, 6)": (
         "Mlp의 출력의 모양(shape)이 (2, 3)입니다. (2, 6)이어야 합니다"
     ),
+    "the output of Mlp(8, 20, None) has shape (2, 3, 8), expected (2, 3, 12)": (
+        "Mlp(8, 20, None)의 출력의 모양(shape)이 (2, 3, 8)입니다. (2, 3, 12)여야 합니다"
+    ),
     "1.zip: the file is empty, as after a broken upload; pack and hand it in again": (
         "1.zip: 업로드가 중단된 것처럼 파일이 비어 있습니다. 다시 압축하여 제출하십시오"
     ),
