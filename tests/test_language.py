@@ -253,6 +253,17 @@ def test_messages_within_messages_are_translated_too(english: str) -> None:
     assert KOREAN.translate(english) == TOLD[english]
 
 
+@pytest.mark.parametrize("code", CODES)
+def test_what_submissions_were_really_told_is_translated_to_the_end(code: str) -> None:
+    """told.txt: one of each kind of what mutants, odd archives and odd notebooks were told."""
+    known = catalogue(code, REFERENCE)
+    told = (Path(__file__).parent / "told.txt").read_text(encoding="utf-8").splitlines()
+    assert len(told) > 90
+    for message in told:
+        left = re.search(r"(?:\b[a-z]{2,}\b[ ,]+){3}\b[a-z]{2,}\b", known.translate(message))
+        assert left is None, f"“{left[0]}” is left of “{message}”"
+
+
 @pytest.mark.parametrize(
     ("word", "followed"),
     [
