@@ -8,16 +8,20 @@
 
 set -u
 
-PART1='Assignment2-1*.ipynb'
-PART2='Assignment2-2*.ipynb'
-WEIGHTS='*.pth'
-MAX_WEIGHTS_MB=100
+# What is handed in, a line a file: its kind, the pattern of its name, its largest size in MB, what it is called.
+# `grade.py template` writes these lines for each assignment, from [files] in its assignment.toml.
+# BEGIN FILES
+FILES='notebook|Assignment2-1*.ipynb|100|the notebook of part 1 (Transformer from scratch)
+notebook|Assignment2-2*.ipynb|100|the notebook of part 2 (Vision Transformer)
+weights|*.pth|100|the .pth with the trained weights'
+# END FILES
 
 say_usage() {
   cat <<TEXT
 Usage: ./CollectSubmission.sh [--force] <student-id>
 
-Packs the two notebooks and the .pth of this folder into <student-id>.tar.gz.
+Packs the files of this folder that are asked for into <student-id>.tar.gz:
+$(printf '%s\n' "$FILES" | while IFS='|' read -r _ pattern _ title; do printf '  %s, %s\n' "$title" "$pattern"; done)
 The id has letters, digits, - and _ only, for example 1102444016.
 --force packs notebooks whose outputs were cleared, too; a grader may deduct for that.
 TEXT
@@ -41,13 +45,14 @@ note() {
 # Sets FOUND to the one file of this folder that fits pattern $1, or names the problem. $2 says what it is.
 find_one() {
   FOUND=''
-  local candidate names='' count=0
-  for candidate in $1; do # the pattern unfolds here; file names with spaces stay whole
+  local candidate names='' count=0 IFS=
+  for candidate in $1; do # the pattern unfolds here; with an empty IFS, names and patterns with spaces stay whole
     [ -f "$candidate" ] || continue
     FOUND=$candidate
     names="$names${names:+, }$candidate"
     count=$((count + 1))
   done
+  unset IFS
   if [ "$count" -eq 0 ]; then
     problem "$2 is missing: no file here is named $1"
   elif [ "$count" -gt 1 ]; then
@@ -93,7 +98,6 @@ looks_whole() {
 
 check_notebook() {
   local said
-  [ -n "$1" ] || return
   if [ ! -r "$1" ]; then
     problem "$1 cannot be read: change its permissions"
     return
@@ -124,9 +128,9 @@ check_notebook() {
   esac
 }
 
+# $1: the weights; $2: their largest size in MB.
 check_weights() {
   local bytes
-  [ -n "$1" ] || return
   if [ ! -r "$1" ]; then
     problem "$1 cannot be read: change its permissions"
     return
@@ -134,8 +138,8 @@ check_weights() {
   bytes=$(wc -c <"$1" | tr -d '[:space:]')
   if [ "${bytes:-0}" -eq 0 ]; then
     problem "$1 is empty: save the weights again"
-  elif [ "$bytes" -gt $((MAX_WEIGHTS_MB * 1024 * 1024)) ]; then
-    problem "$1 has $((bytes / 1024 / 1024)) MB, more than the $MAX_WEIGHTS_MB MB allowed: train a smaller model"
+  elif [ "$bytes" -gt $(($2 * 1024 * 1024)) ]; then
+    problem "$1 has $((bytes / 1024 / 1024)) MB, more than the $2 MB allowed: train a smaller model"
   fi
 }
 
@@ -168,15 +172,20 @@ esac
 python=$(find_python)
 [ -n "$python" ] || note 'no Python was found here: the notebooks could only be looked at roughly'
 
-find_one "$PART1" 'The notebook of part 1'
-part1=$FOUND
-find_one "$PART2" 'The notebook of part 2'
-part2=$FOUND
-find_one "$WEIGHTS" 'The file of trained weights'
-weights=$FOUND
-check_notebook "$part1"
-check_notebook "$part2"
-check_weights "$weights"
+wanted=0
+packed=()
+while IFS='|' read -r kind pattern max_mb title; do
+  wanted=$((wanted + 1))
+  find_one "$pattern" "$title"
+  [ -n "$FOUND" ] || continue
+  packed+=("$FOUND")
+  case $kind in
+    notebook) check_notebook "$FOUND" ;;
+    *) check_weights "$FOUND" "$max_mb" ;;
+  esac
+done <<LIST
+$FILES
+LIST
 archive=$id.tar.gz
 [ ! -d "$archive" ] || problem "$archive is a folder here: rename it, so that the archive can take its name"
 [ -w . ] || problem 'This folder cannot be written to: copy it to one of yours'
@@ -198,11 +207,11 @@ fail() {
 
 COPYFILE_DISABLE=1 # no ._ files from macOS; -h packs what a link points to
 export COPYFILE_DISABLE
-tar -chzf - -- "$part1" "$part2" "$weights" >"$unfinished" || fail 'tar could not pack the files (is the disk full?)'
+tar -chzf - -- "${packed[@]}" >"$unfinished" || fail 'tar could not pack the files (is the disk full?)'
 names=$(tar -tzf - <"$unfinished") || fail 'the archive could not be read back (is the disk full?)'
 count=$(printf '%s\n' "$names" | grep -c .)
-[ "$count" -eq 3 ] || fail "the archive holds $count files instead of 3"
+[ "$count" -eq "$wanted" ] || fail "the archive holds $count files instead of $wanted"
 mv -f -- "$unfinished" "$archive" || fail "$archive could not be written (is it open in another program?)"
 
 printf '%s is complete:\n' "$archive"
-printf '  %s\n' "$part1" "$part2" "$weights"
+printf '  %s\n' "${packed[@]}"

@@ -37,6 +37,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python grade.py template --check
+	$(BIN)/python grade.py schema --check
 
 reference: $(READY)
 	$(BIN)/python reference/execute.py

@@ -29,14 +29,24 @@ class FileSpec(Frozen, frozen=True):
     patterns: tuple[str, ...]
     title: str
     master: str = ""  # the notebook in notebooks/ that the template and the solution are made from
-    solution: str = ""  # what the reference hands in; relative to the assignment's folder
+    solution: str = ""  # what the reference hands in, where it is not the solved master; relative to the folder
+    collect: str = ""  # the shell pattern by which CollectSubmission.sh finds it; see `collected`
     max_mb: Count = 100
+
+    @property
+    def collected(self) -> str:
+        """The shell pattern by which CollectSubmission.sh finds the file."""
+        return self.collect or (f"{Path(self.master).stem}*.ipynb" if self.kind == "notebook" else "*.pth")
 
 
 class ClassSpec(Frozen, frozen=True):
-    """A class that students fill: the file it stands in, and what can take its place in another class's checks."""
+    """A class that students fill: the file it stands in, and what can take its place in another class's checks.
+
+    kind: a "function" stands at the top of a notebook like a class; checks call it, and get its value.
+    """
 
     file: str
+    kind: Literal["class", "function"] = "class"
     standin: str = ""  # a Python file; relative to the assignment's folder
 
 
@@ -51,6 +61,7 @@ class CheckpointSpec(Frozen, frozen=True):
     images: str
     labels: str
     bar: Annotated[float, msgspec.Meta(ge=0, le=1)]  # the share that must be right
+    public: tuple[str, ...] = ()  # where students have the held-out files: for the self-check; relative to the hand-in
     digests: dict[str, str] = {}  # SHA-256 of the held-out files, by path; `grade.py doctor` compares
     fixed: dict[str, int | float | str] = {}
     classes: Count = 10
@@ -59,8 +70,31 @@ class CheckpointSpec(Frozen, frozen=True):
 
 
 class ExperimentsSpec(Frozen, frozen=True):
+    """settings: the values that experiments vary; where none are named, those of [checkpoint]."""
+
     notebook: str
     needed: Count = 5
+    settings: tuple[str, ...] = ()
+
+
+class InputSpec(Frozen, frozen=True):
+    """A tensor that is made up: random numbers of this shape; with `below` whole numbers from 0, or truth values."""
+
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0, le=10_000)], ...]
+    below: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = 0
+    boolean: bool = False
+
+
+class ShapeSpec(Frozen, frozen=True):
+    """A shape that the hand-out promises, for `--self-check`: what `name`, built with `arguments`, makes of `inputs`.
+
+    A function is called with the inputs alone.
+    """
+
+    name: str
+    inputs: tuple[InputSpec, ...]
+    output: tuple[int, ...]
+    arguments: tuple[bool | int | float | str, ...] = ()
 
 
 class LimitsSpec(Frozen, frozen=True):
@@ -99,10 +133,18 @@ class Config(Frozen, frozen=True):
     tolerance: ToleranceSpec
     checkpoint: CheckpointSpec | None = None
     experiments: ExperimentsSpec | None = None
+    shapes: tuple[ShapeSpec, ...] = ()
     limits: LimitsSpec = LimitsSpec()
     variants: str = "variants"  # correct alternatives, for `verify`; relative to the assignment's folder
+    template: str = "student_template"  # where the hand-out is written; relative to the assignment's folder
     id_pattern: str = r"[A-Za-z0-9][A-Za-z0-9_-]*"
     seed: Seed = 0
+
+    @property
+    def settings_of_experiments(self) -> tuple[str, ...]:
+        """The values that experiments vary."""
+        own = self.experiments.settings if self.experiments else ()
+        return own or (self.checkpoint.settings if self.checkpoint else ())
 
 
 class Assignment:
@@ -162,11 +204,17 @@ def _consistent(assignment: Assignment) -> None:
             re.compile(pattern)
         except re.error as error:
             refuse(place, f"“{pattern}” is no regular expression: {error}")
+    for name, file in config.files.items():
+        if "\n" in file.collected or "|" in file.collected:
+            refuse(f"files.{name}", f"“{file.collected}” is no pattern that CollectSubmission.sh can hold")
     for name, spec in config.classes.items():
         if spec.file not in config.files:
             refuse(f"classes.{name}", f"file “{spec.file}” is not among [files]")
         if spec.standin and not isfile(assignment.folder / spec.standin):
             refuse(f"classes.{name}", f"the stand-in {spec.standin} does not exist")
+    for shape in config.shapes:
+        if shape.name not in config.classes:
+            refuse("shapes", f"“{shape.name}” is not among [classes]")
     for name, criterion in config.criteria.items():
         where = f"criteria.{name}"
         if abs(sum(criterion.checks.values()) - criterion.points) > 1e-9:
@@ -187,3 +235,5 @@ def _consistent(assignment: Assignment) -> None:
         for role in roles:
             if role not in config.files:
                 refuse(section, f"“{role}” is not among [files]")
+    if config.experiments and not config.settings_of_experiments:
+        refuse("experiments", 'it names no settings, and there is no [checkpoint] that does; write settings = ["…"]')

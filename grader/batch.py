@@ -21,7 +21,9 @@ from grader.archives import fingerprint
 from grader.assignment import Assignment
 from grader.errors import IntakeError, UsageError
 from grader.gather import Gathered, HandIn, gather, intake_limits, roles_of
-from grader.ledger import NAME, Ledger, Listed, ground, key_of
+from grader.inert import one_line
+from grader.ledger import NAME, Ledger, Listed, MarkChange, ground, key_of
+from grader.marks import Marks
 from grader.work import Outcome, Setup, Work
 
 LOCK = ".lock"
@@ -135,24 +137,52 @@ def _todo(plan: Plan, listed: Sequence[Row], ledger: Ledger) -> list[Row]:
 def _facts(plan: Plan, gathered: Gathered) -> dict[str, str]:
     return {
         "assignment": plan.assignment.config.id,
+        "maxima": _spelled(plan.assignment),
         "shard": f"{plan.shard[0]}/{plan.shard[1]}",
         "total": str(len(gathered.hand_ins)),
         "left_out": json.dumps(gathered.ignored),
     }
 
 
-def merge(sources: Sequence[Path], out: Path) -> list[str]:
-    """Put the journals of several folders of results into one; say what is doubtful about it. Raises UsageError."""
+def _spelled(assignment: Assignment) -> str:
+    """The criteria and their points, to be held against those of another run."""
+    return json.dumps(assignment.maxima, sort_keys=True)
+
+
+def take_marks(marks: Marks, out: Path) -> list[str]:
+    """Note a person's marks in the journal of a folder of results; say which met another. Raises UsageError."""
+    with opened(out) as ledger:
+        changes = ledger.take_marks(marks)
+    return [f"{one.student_id}, {one.criterion}: {_said(one, marks)}" for one in changes]
+
+
+def _said(change: MarkChange, marks: Marks) -> str:
+    if change.counts is not marks[change.student_id, change.criterion]:
+        return f"the mark {change.gave_way} is older than {change.counts}, which goes on counting"
+    verb = "is withdrawn" if change.counts.points is None else f"gives way to {change.counts}"
+    return f"the mark {change.gave_way} {verb}"
+
+
+def merge(sources: Sequence[Path], out: Path, assignment: Assignment) -> list[str]:
+    """Put the journals of several folders of results into one; say what is doubtful about it.
+
+    Raises UsageError where one is none, or was graded with another assignment; then nothing is written.
+    """
+    for source in sources:
+        if not (source / NAME).is_file():
+            raise UsageError(f"{source} holds no results: there is no {NAME} in it; name a folder given to --out")
+        if source.resolve() == out.resolve():
+            raise UsageError(f"{source} cannot be merged into itself; name another folder with --out")
+        with Ledger(source / NAME) as other:
+            _refuse_another(source, other.facts(), assignment)
     journals: list[tuple[list[Listed], dict[str, str]]] = []
+    conflicts: list[MarkChange] = []
     with opened(out) as ledger:
         for source in sources:
-            if not (source / NAME).is_file():
-                raise UsageError(f"{source} holds no results: there is no {NAME} in it; name a folder given to --out")
-            if source.resolve() == out.resolve():
-                raise UsageError(f"{source} cannot be merged into itself; name another folder with --out")
             with Ledger(source / NAME) as other:
                 journals.append((other.listed(), other.facts()))
                 ledger.take(source / NAME)
+                conflicts += ledger.merge_marks(other)
         sharded = any(facts.get("shard", "1/1") != "1/1" for _, facts in journals)
         rows: dict[str, tuple[tuple[int, int, int], Listed]] = {}
         for number, (listed, _) in enumerate(journals):
@@ -161,16 +191,36 @@ def merge(sources: Sequence[Path], out: Path) -> list[str]:
                 rows.setdefault(one.hand_in.name, (order, one))
         ordered = [one for _, one in sorted(rows.values(), key=lambda row: row[0])]
         left_out = dict.fromkeys(name for _, facts in journals for name in json.loads(facts.get("left_out", "[]")))
-        merged = {**journals[0][1], "shard": "1/1", "total": str(len(rows)), "left_out": json.dumps(list(left_out))}
+        merged = {
+            "assignment": assignment.config.id,
+            "maxima": _spelled(assignment),
+            "shard": "1/1",
+            "total": str(len(rows)),
+            "left_out": json.dumps(list(left_out)),
+        }
         ledger.note_all([(place, one.hand_in, one.key) for place, one in enumerate(ordered)], merged)
-    return _doubts([facts for _, facts in journals], len(rows))
+    return _doubts([facts for _, facts in journals], len(rows)) + [
+        f"{one.student_id}, {one.criterion}: two marks, {one.counts} and {one.gave_way}, and not both say when they "
+        "were given; the first counts, which was taken in later"
+        for one in conflicts
+    ]
+
+
+def _refuse_another(source: Path, facts: dict[str, str], assignment: Assignment) -> None:
+    """Raise UsageError where these results are of another assignment, or of one with other criteria or points."""
+    named, config = facts.get("assignment"), assignment.config
+    why = ""
+    if named is not None and named != config.id:  # a run that ended early noted nothing
+        why = f"“{one_line(named)}”, and {assignment.folder} is “{config.id}”"
+    elif facts.get("maxima", _spelled(assignment)) != _spelled(assignment):
+        why = f"one with other criteria or points than {assignment.folder}"
+    if why:
+        raise UsageError(f"{source} was graded with another assignment, {why}; name its folder with --assignment")
 
 
 def _doubts(facts: Sequence[dict[str, str]], found: int) -> list[str]:
     """Whether these are all parts of one run."""
     doubts = []
-    if len({one.get("assignment") for one in facts}) > 1:
-        doubts.append("they are of different assignments")
     counts = {one.get("shard", "1/1").partition("/")[2] for one in facts}
     if counts != {"1"}:
         if len(counts) > 1:

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from grader.commands.common import INTERRUPTED, USAGE, warn
 from grader.errors import GraderError
 
-VERBS = ("merge", "template", "verify", "doctor")  # each a module of grader.commands; anything else is to be graded
+SELF_CHECK = "--self-check"
+# Each is a module of grader.commands; anything else is to be graded.
+VERBS = (
+    *("merge", "gradebook"),
+    *("gradescope", "autograde"),
+    *("new", "template", "public", "verify", "schema"),
+    "doctor",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # Korean names, on a terminal that knows ASCII alone
-    verb, rest = (arguments[0], arguments[1:]) if arguments[:1] and arguments[0] in VERBS else ("grade", arguments)
+    verb, rest = _verb(arguments)
     try:
         code: int = importlib.import_module(f"grader.commands.{verb}").run(rest)
         return code
@@ -36,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("interrupted; nothing was written")
         return INTERRUPTED
+
+
+def _verb(arguments: list[str]) -> tuple[str, list[str]]:
+    """The module of `grader.commands` that is meant, and what is left for it."""
+    if SELF_CHECK in arguments:
+        return "selfcheck", [word for word in arguments if word != SELF_CHECK]
+    return (arguments[0], arguments[1:]) if arguments[:1] and arguments[0] in VERBS else ("grade", arguments)
 
 
 def _open_standard_streams() -> None:

@@ -18,7 +18,6 @@ from grader.reading import read_settings
 from grader.records import Frozen
 from grader.sections import Section, sections
 from grader.settings import candidates
-from grader.statements import code
 from grader.tables import Number, Table, mentions, number, same, settings_table, tables
 
 _ACCURACY = re.compile(r"acc|정확|score", re.IGNORECASE)
@@ -169,7 +168,7 @@ def _from_outputs(notebook: Notebook, wanted: Sequence[str], given: frozenset[st
 
 def _from_code(notebook: Notebook, wanted: Sequence[str], given: frozenset[str]) -> Iterator[_Draft]:
     """Lists of settings. A single setting in code is no experiment until a run of it printed something."""
-    reading = read_settings(code(notebook).statements, wanted, "")
+    reading = read_settings(notebook, tuple(wanted), "")
     by_cell: dict[int, list[dict[str, Number]]] = defaultdict(list)
     for values, place in reading.named:
         if len(values) >= _enough(wanted, 3) and values not in by_cell[place.cell]:

@@ -38,7 +38,7 @@ def flags_of(opened: Opened, criteria: Sequence[CriterionResult]) -> tuple[Flag,
     for role, notebook in sorted(opened.notebooks.items()):
         if isinstance(notebook, Notebook):
             graded = [name for name, spec in config.classes.items() if spec.file == role]
-            settings = config.checkpoint.settings if config.checkpoint else ()
+            settings = config.checkpoint.settings if config.checkpoint else config.settings_of_experiments
             found.extend(notebook_flags(role, notebook, stubs.get(role), graded, settings))
     if opened.trained is not None:
         found.extend(Flag(id="weights", message=note) for note in opened.trained.notes)

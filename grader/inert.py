@@ -39,6 +39,11 @@ def cell(text: str) -> str:
     return f"'{line}" if line.lstrip()[:1] in _FORMULAS else line
 
 
+def from_cell(text: str) -> str:
+    """What `cell` was given, but for what `one_line` did to it: a quotation mark before a formula is taken away."""
+    return text[1:] if text[:1] == "'" and text[1:].lstrip()[:1] in _FORMULAS and text[1:].strip() else text
+
+
 def json_text(text: str) -> str:
     """A JSON text with the same values, so spelled that neither a terminal nor a CI log acts on it."""
     return _COMMAND_ANYWHERE.sub(r"\\u0023", _tamed(text, lambda character: json.dumps(character)[1:-1]))

@@ -12,7 +12,7 @@ import importlib.metadata
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,20 +22,31 @@ import grader
 from grader.errors import UsageError
 from grader.gather import HandIn
 from grader.language import FOLDER
+from grader.marks import Mark, Marks, is_earlier, says_the_same
 from grader.records import Frozen
 from grader.work import Outcome
 
 NAME = "ledger.sqlite"
-VERSION = 1  # of the tables below
 BUSY_SECONDS = 30.0
-TABLES = """
+# What each version of the journal added; an older one is brought up to date when it is opened.
+TABLES = (
+    """
 CREATE TABLE outcomes (
     key TEXT PRIMARY KEY, name TEXT NOT NULL, outcome BLOB NOT NULL, final INTEGER NOT NULL, at REAL NOT NULL
 );
 CREATE TABLE listed (name TEXT PRIMARY KEY, position INTEGER NOT NULL, key TEXT NOT NULL, hand_in BLOB NOT NULL);
 CREATE TABLE evaluations (key TEXT PRIMARY KEY, result BLOB NOT NULL);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+""",
+    """
+CREATE TABLE marks (
+    student_id TEXT NOT NULL, criterion TEXT NOT NULL, mark BLOB NOT NULL, taken REAL NOT NULL,
+    PRIMARY KEY (student_id, criterion)
+);
+CREATE TABLE earlier_marks (student_id TEXT NOT NULL, criterion TEXT NOT NULL, mark BLOB NOT NULL, taken REAL NOT NULL);
+""",
+)
+VERSION = len(TABLES)
 
 
 def ground(assignment: Path, options: str) -> str:
@@ -72,6 +83,15 @@ class Listed(Frozen, frozen=True):
     outcome: Outcome | None
 
 
+class MarkChange(Frozen, frozen=True):
+    """Two marks for one criterion of a student: which one counts, and which is kept as an earlier one."""
+
+    student_id: str
+    criterion: str
+    counts: Mark
+    gave_way: Mark
+
+
 class Ledger:
     """An open journal. Only one process writes to it at a time."""
 
@@ -87,15 +107,16 @@ class Ledger:
 
     def _prepare(self) -> None:
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not self._database.execute("SELECT name FROM sqlite_master").fetchone():
-            with self._transaction():
-                for statement in TABLES.split(";"):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version = {VERSION}")
-        elif version != VERSION:
+        is_new = not self._database.execute("SELECT name FROM sqlite_master").fetchone()
+        if not (is_new if version == 0 else 0 < version <= VERSION):
             raise UsageError(
                 f"{self._path} was written by another version of the grader; name another folder with --out"
             )
+        if version < VERSION:
+            with self._transaction():
+                for statement in ";".join(TABLES[version:]).split(";"):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
         self._database.close()
@@ -186,6 +207,92 @@ class Ledger:
         """Note how good these weights are in this code."""
         with self._transaction():
             self._database.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?)", (key, result))
+
+    # ---- what a person gave -------------------------------------------------------------------------------------
+
+    def marks(self) -> Marks:
+        """The marks that count, withdrawn ones (points of None) among them."""
+        return {pair: mark for pair, (mark, _) in self._marks().items()}
+
+    def take_marks(self, marks: Marks) -> list[MarkChange]:
+        """Note marks, and return those that met another one. The new one counts, unless both say when, and it is older.
+
+        What gives way is kept as an earlier mark.
+        """
+        changes = []
+        known = self._marks()
+        with self._transaction():
+            for pair, new in marks.items():
+                old = known[pair][0] if pair in known else None
+                if old is None and new.points is not None:
+                    self._put_mark(pair, new, time.time())
+                elif old is not None and not says_the_same(old, new):
+                    counts, gave_way = (old, new) if is_earlier(new, old) else (new, old)
+                    self._give_way(pair, gave_way, known[pair][1] if gave_way is old else time.time())
+                    if counts is new:
+                        self._put_mark(pair, new, time.time())
+                    changes.append(MarkChange(student_id=pair[0], criterion=pair[1], counts=counts, gave_way=gave_way))
+        return changes
+
+    def merge_marks(self, other: Ledger) -> list[MarkChange]:
+        """Note the marks of another journal, the earlier ones too; return those of which not both say when.
+
+        Of two, the one given later counts; where that is not said, the one that its journal took in later.
+        """
+        doubtful = []
+        known, earlier, theirs = self._marks(), self._earlier_marks(), other._earlier_marks()
+        with self._transaction():
+            for pair, many in theirs.items():
+                for mark, taken in many:
+                    self._give_way(pair, mark, taken)
+            for pair, (new, taken) in other._marks().items():
+                old, since = known.get(pair, (None, 0.0))
+                if old is None:
+                    self._put_mark(pair, new, taken)
+                    continue
+                if says_the_same(old, new) or _holds(earlier.get(pair, ()), new):
+                    continue
+                replaced = _holds(theirs.get(pair, ()), old)  # the other journal knew it
+                certain = replaced or is_earlier(old, new) or is_earlier(new, old)
+                counts_new = replaced or is_earlier(old, new) or (not is_earlier(new, old) and taken >= since)
+                counts, gave_way = (new, old) if counts_new else (old, new)
+                self._give_way(pair, gave_way, since if counts_new else taken)
+                if counts_new:
+                    self._put_mark(pair, new, taken)
+                if not certain:
+                    change = MarkChange(student_id=pair[0], criterion=pair[1], counts=counts, gave_way=gave_way)
+                    doubtful.append(change)
+        return doubtful
+
+    def _marks(self) -> dict[tuple[str, str], tuple[Mark, float]]:
+        with _explained(self._path):
+            rows = self._database.execute("SELECT student_id, criterion, mark, taken FROM marks ORDER BY rowid")
+            return {
+                (student, name): (msgspec.json.decode(mark, type=Mark), taken) for student, name, mark, taken in rows
+            }
+
+    def _earlier_marks(self) -> dict[tuple[str, str], list[tuple[Mark, float]]]:
+        found: dict[tuple[str, str], list[tuple[Mark, float]]] = {}
+        with _explained(self._path):
+            rows = self._database.execute("SELECT student_id, criterion, mark, taken FROM earlier_marks ORDER BY taken")
+            for student, name, mark, taken in rows:
+                found.setdefault((student, name), []).append((msgspec.json.decode(mark, type=Mark), taken))
+        return found
+
+    def _put_mark(self, pair: tuple[str, str], mark: Mark, taken: float) -> None:
+        row = (*pair, msgspec.json.encode(mark), taken)
+        self._database.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", row)
+
+    def _give_way(self, pair: tuple[str, str], mark: Mark, taken: float) -> None:
+        """Keep a mark as an earlier one, once."""
+        row = (*pair, msgspec.json.encode(mark))
+        there = "SELECT 1 FROM earlier_marks WHERE student_id = ? AND criterion = ? AND mark = ?"
+        if not self._database.execute(there, row).fetchone():
+            self._database.execute("INSERT INTO earlier_marks VALUES (?, ?, ?, ?)", (*row, taken))
+
+
+def _holds(many: Sequence[tuple[Mark, float]], mark: Mark) -> bool:
+    return any(says_the_same(one, mark) for one, _ in many)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import takewhile
 
 from grader.names import STAR, Uses, sets_quietly
@@ -34,7 +35,7 @@ def slice_program(notebook: Notebook, wanted: Sequence[str], replacements: Mappi
     """
     written = code(notebook)
     stand_ins = {_normal(name): source for name, source in (replacements or {}).items()}
-    statements = _with_stand_ins(_with_globals(written.statements), stand_ins)
+    statements = _with_stand_ins(list(_with_globals(notebook)), stand_ins)
     slicer = _Slicer(statements, sealed=stand_ins)
     for name in [*wanted, *stand_ins]:
         slicer.want(_normal(name))
@@ -174,17 +175,18 @@ def _bindings(statements: Sequence[Statement]) -> dict[str, list[int]]:
     return dict(found)
 
 
-def _with_globals(statements: Sequence[Statement]) -> list[Statement]:
-    """`configure()` binds what the function `configure` declares global and sets."""
+@lru_cache(maxsize=4)  # a notebook is sliced for one class after the other
+def _with_globals(notebook: Notebook) -> tuple[Statement, ...]:
+    """Its statements; `configure()` binds what the function `configure` declares global and sets."""
     sets: dict[str, set[str]] = {}
     found: list[Statement] = []
-    for statement in statements:
+    for statement in code(notebook).statements:
         call = statement.node.value if isinstance(statement.node, ast.Expr) else None
         bound = sets.get(call.func.id) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else None
-        sets |= {name: sets_quietly(statement.node) for name in statement.uses.binds}
+        sets |= dict.fromkeys(statement.uses.binds, sets_quietly(statement.node))
         uses = statement.uses
         found.append(replace(statement, uses=replace(uses, binds=uses.binds | bound)) if bound else statement)
-    return found
+    return tuple(found)
 
 
 def _with_stand_ins(statements: list[Statement], sources: Mapping[str, str]) -> list[Statement]:

@@ -64,8 +64,9 @@ def _open_from_options(config: pytest.Config, checks: Path) -> Grading:
     """For a plain pytest run: open what --submission names, and close it with the session."""
     from grader.assignment import load_assignment
     from grader.errors import GraderError
+    from grader.limits import worker_limits
     from grader.sandbox.tiers import open_sandbox
-    from grader.submission import opened, worker_limits
+    from grader.submission import opened
 
     archive = config.getoption("--submission")
     if not archive:
@@ -125,7 +126,7 @@ def trained(grading: Grading) -> TrainedModel:
     return grading.opened.trained
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def experiments(grading: Grading) -> Experiments:
     """The experiments that were found in the notebook."""
     from grader.submission import experiments_of

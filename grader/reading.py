@@ -10,9 +10,11 @@ import ast
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from grader.statements import Statement
+from grader.notebook import Notebook
+from grader.statements import Statement, code
 from grader.tables import Number
 from grader.values import MAX_ITEMS, UNKNOWN, Class, Function, Object, call, call_method, is_number, item, operate
 
@@ -43,9 +45,13 @@ class Reading:
     named: list[tuple[dict[str, Number], Place]] = field(default_factory=list)  # in order of the notebook
 
 
-def read_settings(statements: Sequence[Statement], wanted: Sequence[str], class_name: str) -> Reading:
-    """Read all statements in order, and at last the functions that nothing called. Never raises."""
-    found = Reading()
+@lru_cache(maxsize=4)  # the weights and the experiments ask for the same
+def read_settings(notebook: Notebook, wanted: tuple[str, ...], class_name: str) -> Reading:
+    """Read all statements in order, and at last the functions that nothing called. Never raises.
+
+    Whoever gets the answer leaves it as it is: others get the same one.
+    """
+    found, statements = Reading(), code(notebook).statements
     # A notebook that asks for a GPU is read for both answers; for the one of the machine that trained, last.
     for gpu in (False, True):
         reader = _Reader(wanted, class_name, statements, gpu)

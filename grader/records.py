@@ -58,11 +58,13 @@ class CheckResult(Frozen, frozen=True):
 
 
 class HandMark(Frozen, frozen=True):
-    """What a person gave in place of the `computed` points."""
+    """What a person gave in place of the `computed` points. marker, when: who and when, as given."""
 
     points: float
     comment: str
     computed: float
+    marker: str = ""
+    when: str = ""
 
 
 class CriterionResult(Frozen, frozen=True):

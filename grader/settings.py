@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from grader.notebook import Notebook
 from grader.reading import Place, Reading, read_settings
 from grader.records import Frozen
-from grader.statements import code
 from grader.tables import Number, mentions, number, settings_table, tables
 
 _SAVED, _CALLED, _NAMED, _WRITTEN, _TEXT = range(5)
@@ -39,7 +38,7 @@ class _Evidence:
 
 def candidates(notebook: Notebook, wanted: Sequence[str], class_name: str) -> list[Candidate]:
     """Settings named in `wanted` with which `class_name` may have been built, best evidence first. Never raises."""
-    reading = read_settings(code(notebook).statements, wanted, class_name)
+    reading = read_settings(notebook, tuple(wanted), class_name)
     evidence = [*_from_code(reading, class_name), *_from_text(notebook, wanted)]
     evidence = [e for e in evidence if e.values]
     evidence.sort(key=lambda e: (e.kind, -e.cell, -e.line))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +24,6 @@ from grader.intake import Submission, read_submission
 from grader.notebook import Notebook, read_notebook
 from grader.program import definition_fingerprint
 from grader.sandbox import Sandbox
-from grader.wire import WorkerLimits
 
 Progress = Callable[[str, int, int], None]  # what, done, of how many
 
@@ -41,6 +39,7 @@ class Hidden:
     solutions: dict[str, Notebook]
     untouched: dict[str, str | None]
     stubs: dict[str, Notebook]
+    oracle: Oracle  # its classes are executed once, for all submissions
 
 
 @lru_cache(maxsize=4)
@@ -60,7 +59,7 @@ def hidden_part(assignment: Assignment) -> Hidden:
         for name, spec in assignment.config.classes.items()
         if spec.file in stubs
     }
-    return Hidden(solutions, untouched, stubs)
+    return Hidden(solutions, untouched, stubs, Oracle(assignment, solutions))
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def opened(
         weights = submission.files.get(config.checkpoint.file)
         trained = TrainedModel(assignment, student, weights.data if weights else None, progress, evaluations)
     with tolerating(config.tolerance.rtol, config.tolerance.atol), _one_thread(), contextlib.closing(student):
-        yield Opened(assignment, submission, notebooks, student, Oracle(assignment, hidden.solutions), trained)
+        yield Opened(assignment, submission, notebooks, student, hidden.oracle, trained)
 
 
 @contextlib.contextmanager
@@ -119,31 +118,16 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerLimits:
-    """The limits of assignment.toml for one worker. `threads` defaults to the machine's cores."""
-    limits = assignment.config.limits
-    return WorkerLimits(
-        memory_mb=limits.memory_mb,
-        cpu_seconds=limits.cpu_seconds,
-        file_mb=limits.file_mb,
-        tmp_mb=limits.tmp_mb,
-        open_files=limits.open_files,
-        processes=limits.processes,
-        threads=threads or len(os.sched_getaffinity(0)),
-    )
-
-
 def experiments_of(opened: Opened) -> Experiments:
     """The experiments that the notebook tells of. Raises Missing if there is no such notebook."""
     config = opened.assignment.config
     assert config.experiments is not None
-    assert config.checkpoint is not None
     notebook = opened.notebooks.get(config.experiments.notebook)
     if not isinstance(notebook, Notebook):
         title = config.files[config.experiments.notebook].title
         raise Missing(f"{title} was not handed in" if notebook is None else f"{title} cannot be read: {notebook}")
     stub = hidden_part(opened.assignment).stubs.get(config.experiments.notebook)
-    return _found(notebook, config.checkpoint.settings, stub)
+    return _found(notebook, config.settings_of_experiments, stub)
 
 
 _found = lru_cache(maxsize=2)(find_experiments)  # several checks ask, and the page

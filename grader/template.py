@@ -22,14 +22,18 @@ import copy
 import json
 import os
 import re
+import shlex
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import nbformat
 from nbformat import NotebookNode
 
+from grader.assignment import FileSpec, load_assignment
 from grader.errors import AssignmentError
+from grader.inert import one_line
 
 SOLUTION_TAG = "solution"
 COLLECT = "CollectSubmission.sh"
@@ -37,6 +41,8 @@ COLLECT = "CollectSubmission.sh"
 Face = Literal["solved", "stubbed"]
 Kind = Literal["begin", "stub", "end"]
 
+FIGURES = (".png", ".jpg", ".jpeg", ".gif", ".svg")
+_FILES_BLOCK = re.compile(r"^(# BEGIN FILES\n).*^(# END FILES)$", re.MULTILINE | re.DOTALL)
 _KINDS: dict[str, Kind] = {"BEGIN SOLUTION": "begin", "STUB": "stub", "END SOLUTION": "end"}
 _WORDS = r"(BEGIN SOLUTION|STUB|END SOLUTION)"
 # Whatever looks like a marker but is not one exactly would publish a solution: it is refused.
@@ -216,17 +222,36 @@ def _generated(assignment_dir: Path) -> dict[str, bytes]:
         raise AssignmentError(f"no master notebook in {notebooks}")
     files = {path.name: _serialised(stubbed(read_master(path), path.name)) for path in masters}
 
-    collect = assignment_dir.parent / COLLECT
-    if not collect.is_file():
-        raise AssignmentError(f"{collect} is missing: the template holds a copy of it")
-    files[COLLECT] = collect.read_bytes()
-
-    figures = sorted((notebooks / "imgs").glob("*.png"))
+    config = load_assignment(assignment_dir).config
+    for role, spec in config.files.items():
+        if spec.master and spec.master not in files:
+            raise AssignmentError(f"{notebooks / spec.master} is missing: it is the master of files.{role}")
+    files[COLLECT] = collect_script(assignment_dir, config.files.values())
+    figures = sorted(path for path in (notebooks / "imgs").glob("*") if path.suffix in FIGURES)
     _refuse_missing_figures({path.name for path in figures}, files)
     for path in figures:
         files[f"imgs/{path.name}"] = path.read_bytes()
-    files["data/.gitkeep"] = b""
+    if config.checkpoint is not None:  # a place for the data set that notebooks download
+        files["data/.gitkeep"] = b""
     return files
+
+
+def collect_script(assignment_dir: Path, wanted: Iterable[FileSpec]) -> bytes:
+    """CollectSubmission.sh for these files: the assignment's own, or this project's, with its block FILES written anew.
+
+    Raises AssignmentError where there is none, or it has no such block.
+    """
+    here = Path(__file__).resolve().parent
+    places = [folder / COLLECT for folder in (assignment_dir, assignment_dir.parent, here.parent, here)]
+    script = next((path for path in places if path.is_file()), None)
+    if script is None:
+        raise AssignmentError(f"{places[0]} is missing: the template holds a copy of it")
+    text = script.read_text(encoding="utf-8")
+    if not _FILES_BLOCK.search(text):
+        raise AssignmentError(f"{script} has no lines “# BEGIN FILES” and “# END FILES” around what is handed in")
+    lines = [f"{spec.kind}|{spec.collected}|{spec.max_mb}|{one_line(spec.title)}" for spec in wanted]
+    block = "FILES=" + shlex.quote("\n".join(lines))
+    return _FILES_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text).encode()
 
 
 def _refuse_missing_figures(names: set[str], notebooks: dict[str, bytes]) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from grader.assignment import load_assignment
 from grader.checkpoint import Evaluations
 from grader.errors import IntakeError, NotGraded, SandboxError
-from grader.pipeline import Options, grade
+from grader.limits import worker_limits
+from grader.pipeline import Options, grade, settle
 from grader.records import Blame
 from grader.sandbox.tiers import open_sandbox
-from grader.submission import worker_limits
 from grader.work import Outcome, Setup, Work
 
 
@@ -26,6 +26,7 @@ class Bench:
         self._assignment = load_assignment(Path(setup.assignment))
         self._options = Options(accuracy=setup.accuracy, exhibits=True, evaluations=evaluations)
         hidden = [self._assignment.folder, *map(Path, setup.hidden)]
+        settle()
         self._sandbox = open_sandbox(setup.tier, worker_limits(self._assignment, setup.threads), hidden)
 
     def grade(self, work: Work) -> Outcome:

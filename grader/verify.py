@@ -28,13 +28,13 @@ from grader.assignment import Assignment, load_assignment
 from grader.checking.diagnosis import DEPARTURE
 from grader.checking.oracle import Oracle
 from grader.errors import AssignmentError, UsageError
+from grader.limits import worker_limits
 from grader.notebook import Notebook
 from grader.pipeline import Options, grade
 from grader.records import Blame, Frozen, Record
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
 from grader.settings import candidates
-from grader.submission import worker_limits
 
 Kind = Literal["reference", "template", "mutant", "variant", "pair"]
 AND = " + "  # between the two mutants of a pair
@@ -157,6 +157,12 @@ def _hand_in(bench: _Bench, case: Case) -> Iterator[tuple[str, bytes]]:
     config, folder = bench.assignment.config, bench.assignment.folder
     if case.kind == "reference":
         for role, spec in config.files.items():
+            if spec.master and not spec.solution:
+                yield (
+                    spec.master,
+                    _written(template.solved(template.read_master(bench.assignment.master(role)), spec.master)),
+                )
+                continue
             if not spec.solution or not (folder / spec.solution).is_file():
                 where = f"the solution {spec.solution} of files.{role} does not exist" if spec.solution else ""
                 raise AssignmentError(f"{folder}: {where or f'files.{role} names no solution'}: nothing to grade")

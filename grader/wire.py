@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-import safetensors
-import safetensors.torch
-import torch
 
 from grader.errors import WireError
 from grader.records import Frozen
+
+if TYPE_CHECKING:  # it takes seconds to import, in which a sandbox can start: where tensors are met, it is there
+    import torch
 
 MAGIC = b"GRD1"
 PREFIX = struct.Struct(">4sIQ")
@@ -29,20 +31,20 @@ MAX_RANK = 8
 MAX_TENSORS = 4096
 MAX_TENSOR_HEADER = 1 << 20  # bytes; decoded, a shape takes many times what it takes as text
 
-# safetensors' names for the dtypes that a check can make sense of; quantised, complex and float8 are refused.
+# The dtypes that a check can make sense of, by safetensors' names; quantised, complex and float8 are refused.
 DTYPES = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "I16": torch.int16,
-    "I32": torch.int32,
-    "I64": torch.int64,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
 }
-_ALLOWED = frozenset(DTYPES.values())
+_ALLOWED = frozenset(f"torch.{name}" for name in DTYPES.values())
 _MAX_REASON = 300  # characters of a decoder's words, which quote what the worker sent
 
 
@@ -284,21 +286,34 @@ def encode(message: Request | Reply) -> bytes:
     tensors: list[torch.Tensor] = []
 
     def hook(value: Any) -> Any:
+        import torch
+
         if isinstance(value, torch.Tensor):
-            if value.dtype not in _ALLOWED or value.layout is not torch.strided:
+            if str(value.dtype) not in _ALLOWED or value.layout is not torch.strided:
                 raise WireError(f"a tensor of dtype {value.dtype} and layout {value.layout} cannot cross the wire")
             tensors.append(value)
             return msgspec.msgpack.Ext(TENSOR_EXTENSION, struct.pack(">I", len(tensors) - 1))
         raise WireError(f"a value of type {type(value).__name__} cannot cross the wire")
 
     header = msgspec.msgpack.encode(message, enc_hook=hook)
-    payload = b""
-    if tensors:
-        plain = {
-            str(i): t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for i, t in enumerate(tensors)
-        }
-        payload = safetensors.torch.save(plain)
+    payload = _payload(tensors) if tensors else b""
     return PREFIX.pack(MAGIC, len(header), len(payload)) + header + payload
+
+
+def _payload(tensors: list[torch.Tensor]) -> bytes:
+    """As safetensors.torch.save writes them, without its search for shared storage: each of these is a copy."""
+    import safetensors
+    import torch
+
+    plain = [t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for t in tensors]
+    specs = {}
+    for number, tensor in enumerate(plain):
+        pointer, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
+        if size and not pointer:
+            raise WireError("a tensor without storage cannot cross the wire")
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        specs[str(number)] = safetensors.TensorSpec(dtype=dtype, shape=tensor.shape, data_ptr=pointer, data_len=size)
+    return bytes(safetensors.serialize(specs))
 
 
 def _reason(error: Exception) -> str:
@@ -309,6 +324,8 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
     """Decode safetensors after holding its own header against the allow-list."""
     if not payload:
         return {}
+    import safetensors.torch
+
     if len(payload) < 8 or (length := int.from_bytes(payload[:8], "little")) > len(payload) - 8:
         raise WireError("the tensors of a frame are cut short")
     if length > MAX_TENSOR_HEADER:
@@ -330,31 +347,48 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
         raise WireError(f"the tensors of a frame cannot be read: {_reason(error)}") from None
 
 
-def _decoder(kind: Any, tensors: dict[str, torch.Tensor]) -> msgspec.msgpack.Decoder[Any]:
-    def hook(code: int, data: memoryview) -> Any:
-        if code != TENSOR_EXTENSION or len(data) != 4:
-            raise WireError("a frame holds an extension that is not known")
-        try:
-            return tensors[str(struct.unpack(">I", data)[0])]
-        except KeyError:
-            raise WireError("a frame names a tensor that it does not hold") from None
+class _Held(threading.local):
+    """The tensors of the frame that this thread is decoding."""
 
-    return msgspec.msgpack.Decoder(kind, ext_hook=hook)
+    tensors: dict[str, torch.Tensor]
+
+
+_HELD = _Held()
+
+
+def _named_tensor(code: int, data: memoryview) -> Any:
+    if code != TENSOR_EXTENSION or len(data) != 4:
+        raise WireError("a frame holds an extension that is not known")
+    try:
+        return _HELD.tensors[str(struct.unpack(">I", data)[0])]
+    except KeyError:
+        raise WireError("a frame names a tensor that it does not hold") from None
+
+
+@lru_cache(maxsize=16)
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind, ext_hook=_named_tensor)
 
 
 def decode(header: bytes, payload: bytes, kind: Any) -> Any:
     """One message of type `kind`. Raises WireError for anything else."""
-    tensors = _tensors(payload)
+    _HELD.tensors = _tensors(payload)
     try:
-        return _decoder(kind, tensors).decode(header)
+        return _decoder(kind).decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise WireError(f"a frame's header cannot be read: {_reason(error)}") from None
+    finally:
+        _HELD.tensors = {}
 
 
 def send(sock: socket.socket, message: Request | Reply, deadline: float | None = None) -> None:
     """Send one frame. `deadline` is a time.monotonic() value; raises TimeoutError, OSError."""
-    view = memoryview(encode(message))
-    for chunk in _pieces(view):
+    send_frame(sock, encode(message), deadline)
+
+
+def send_frame(sock: socket.socket, frame: bytes, deadline: float | None = None) -> None:
+    """Send what `encode` gave."""
+    for chunk in _pieces(memoryview(frame)):
         _arm(sock, deadline)
         sock.sendall(chunk)
 
@@ -378,9 +412,8 @@ def receive(sock: socket.socket, kind: Any, caps: Caps, deadline: float | None =
         raise WireError(
             f"a frame claims {header_length} + {payload_length} bytes; at most {caps.header} + {caps.payload} are read"
         )
-    header = exactly(sock, header_length, deadline)
-    payload = exactly(sock, payload_length, deadline)
-    return decode(bytes(header), bytes(payload), kind)
+    frame = memoryview(exactly(sock, header_length + payload_length, deadline))
+    return decode(bytes(frame[:header_length]), bytes(frame[header_length:]), kind)
 
 
 def exactly(sock: socket.socket, length: int, deadline: float | None) -> bytearray:

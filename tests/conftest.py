@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import browser_path
 from hypothesis import settings
 
 from grader import wire
 from grader.assignment import Assignment, load_assignment
+from grader.limits import worker_limits
 from grader.pipeline import Options, grade
 from grader.records import CriterionResult, Record
 from grader.sandbox import WALLED, Worker
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import open_sandbox
-from grader.submission import worker_limits
 
 # The same examples each time, here and in CI; `pytest --hypothesis-profile default` draws new ones.
 settings.register_profile("fixed", derandomize=True)
@@ -151,6 +152,22 @@ def criterion(record: Record, name: str) -> CriterionResult:
 def lost(record: Record) -> dict[str, float]:
     """Criterion to points lost, for those that lost any."""
     return {c.id: c.max_points - c.points for c in record.criteria if c.points < c.max_points}
+
+
+# ---- in a browser ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all pages."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = browser_path()
+    if path is None:
+        pytest.skip("no Chromium on this machine: `make test` installs it where apt-get and root are there")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
 
 
 # ---- inside a worker ------------------------------------------------------------------------------------------------

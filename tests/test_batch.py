@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -83,9 +84,13 @@ def test_a_class_is_graded_and_written(undisturbed: Path) -> None:
     summary = json.loads((undisturbed / "summary.json").read_text(encoding="utf-8"))
     assert summary["counts"] == {"graded": CLASS - 1, "refused": 1}
     assert summary["criteria"]["mlp"]["full"] == CLASS - 1
+    index = (undisturbed / "class/index.html").read_text(encoding="utf-8")
+    links = set(re.findall(r'href="(\./[^"#]+)"', index))
+    assert len(links) == CLASS - 1
+    assert all((undisturbed / "class" / link).is_file() for link in links)
     names = {path.stem for path in (undisturbed / "records").iterdir()}
     for folder, words in (("pages", "You have all 13 points"), ("class", "This submission has all 13 points")):
-        assert {path.stem for path in (undisturbed / folder).iterdir()} == names
+        assert {path.stem for path in (undisturbed / folder).iterdir()} - {"index"} == names
         page = (undisturbed / folder / "1102444001.html").read_text(encoding="utf-8")
         assert words in page
         assert 'id="figure-positional_encoding-table"' in page
@@ -169,6 +174,46 @@ def test_the_later_of_two_archives_counts_and_both_are_kept(grade: Run, few: Pat
     assert json.loads(earlier.read_text(encoding="utf-8"))["score"] < 13
 
 
+def test_marks_are_kept_and_no_run_overwrites_them(
+    grade: Run, small: Path, submissions: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out, marks = tmp_path / "out", tmp_path / "marks.csv"
+    shutil.copytree(undisturbed, out)
+    header = "student_id,criterion,points,comment,marker,when\n"
+    marks.write_text(f"{header}1102444000,positional_encoding,9.5,sign alone,kim,2026-06-12\n9,mlp,1,,,\n", "utf-8")
+    grade(submissions, "--out", out, "--marks", marks)
+    again = grade(submissions, "--out", out, "--force", "--only", "1102444000")  # graded anew, and without --marks
+    assert "40 submissions, 1 to grade" in again.stdout
+    assert "9, mlp: the mark 1 (marks.csv) is kept in the journal and changes nothing: no submission" in again.stdout
+    computed = sheet(undisturbed)["1102444000"]["positional_encoding"]
+    row = sheet(out)["1102444000"]
+    assert (row["positional_encoding"], row["by_hand"]) == ("9.5", f"positional_encoding 9.5, computed {computed}")
+    given = json.loads((out / "summary.json").read_text(encoding="utf-8"))["by_hand"]["1102444000"]
+    assert given["positional_encoding"] == {
+        "points": 9.5, "comment": "sign alone", "computed": float(computed), "marker": "kim", "when": "2026-06-12"
+    }  # fmt: skip
+    assert merge(small, out, "--out", tmp_path / "merged").returncode == 3
+    assert sheet(tmp_path / "merged")["1102444000"] == row
+    marks.write_text(f"{header}1102444000,positional_encoding,,,kim,2026-06-13\n", encoding="utf-8")
+    said = merge(small, out, "--out", tmp_path / "merged", "--marks", marks).stdout
+    assert "1102444000, positional_encoding: the mark 9.5 (kim, 2026-06-12, marks.csv) is withdrawn" in said
+    assert sheet(tmp_path / "merged")["1102444000"]["positional_encoding"] == computed
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff", b'["../keep.json", "records/../../keep.json", "mine"]'])
+def test_a_damaged_list_of_what_was_written_costs_nothing(
+    small: Path, undisturbed: Path, tmp_path: Path, damage: bytes
+) -> None:
+    out, keep = tmp_path / "out", tmp_path / "keep.json"
+    merge(small, undisturbed, "--out", out)
+    keep.write_bytes(b"mine")
+    (out / "mine").write_bytes(b"mine")
+    (out / ".written.json").write_bytes(damage)
+    done = merge(small, undisturbed, "--out", out)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert keep.read_bytes() == (out / "mine").read_bytes() == b"mine"
+
+
 def test_a_roster_names_who_handed_in_nothing(grade: Run, few: Path, tmp_path: Path) -> None:
     roster = tmp_path / "roster.csv"
     roster.write_text("name,student_id\n김민수,1102444001\nLee,1102444099\n", encoding="utf-8")
@@ -189,6 +234,10 @@ def test_parts_of_a_class_are_merged_into_the_same_results(grade: Run, few: Path
     assert timeless_records(tmp_path / "merged") == timeless_records(whole)
     assert (tmp_path / "merged/grades.csv").read_bytes() == (whole / "grades.csv").read_bytes()
     assert merge(small, few, "--out", tmp_path / "none").returncode == 2
+    other = merge(ROOT / "reference", *parts, "--out", tmp_path / "other")
+    assert other.returncode == 2
+    assert "was graded with another assignment, one with other criteria or points than" in other.stderr
+    assert not (tmp_path / "other").exists()
 
 
 def merge(small: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

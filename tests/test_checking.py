@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -34,6 +37,9 @@ class FakeWorker:
             return wire.Value()
         assert isinstance(request, wire.Call)
         return wire.Value(value=self.module(*request.args).detach())
+
+    def ask_each(self, requests: Sequence[wire.AnyRequest], *arguments: Any) -> Iterator[wire.AnyReply]:
+        return (self.ask(request, *arguments) for request in requests)
 
     def kill(self) -> Ending:
         return Ending(0, 9)
@@ -100,13 +106,15 @@ def test_a_share_of_a_failed_check_can_be_earned() -> None:
 
 
 def test_influence_upon_an_output_without_positions_is_none_at_all() -> None:
-    assert influence(lambda t: t[:, :0], torch.randn(2, 4, 3)).shape == (4, 0)
+    assert influence(lambda ts: [t[:, :0] for t in ts], torch.randn(2, 4, 3)).shape == (4, 0)
 
 
 def test_influence_shows_which_input_moves_which_output() -> None:
     x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(influence(lambda t: t.cumsum(dim=1), x), torch.ones(4, 4, dtype=torch.bool).triu())
-    assert torch.equal(influence(lambda t: t.flip(1), x), torch.eye(4, dtype=torch.bool).flip(1))
+    assert torch.equal(
+        influence(lambda ts: [t.cumsum(dim=1) for t in ts], x), torch.ones(4, 4, dtype=torch.bool).triu()
+    )
+    assert torch.equal(influence(lambda ts: [t.flip(1) for t in ts], x), torch.eye(4, dtype=torch.bool).flip(1))
 
 
 # ---- roles ----------------------------------------------------------------------------------------------------------
@@ -179,6 +187,9 @@ class Misbehaving:
         if isinstance(self.error, BaseException):
             raise self.error
         return self.error
+
+    def ask_each(self, requests: Sequence[wire.AnyRequest], *arguments: Any) -> Iterator[wire.AnyReply]:
+        return (self.ask(request, *arguments) for request in requests)
 
     def kill(self) -> Ending:
         return self.ending

@@ -158,7 +158,12 @@ def test_takes_other_ids(folder: Path, student_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [(PART1, "notebook of part 1"), (PART2, "notebook of part 2"), (WEIGHTS, "trained weights")]
+    ("name", "what"),
+    [
+        (PART1, "the notebook of part 1 (Transformer from scratch)"),
+        (PART2, "the notebook of part 2 (Vision Transformer)"),
+        (WEIGHTS, "the .pth with the trained weights"),
+    ],
 )
 def test_names_a_missing_file(folder: Path, name: str, what: str) -> None:
     (folder / name).unlink()

@@ -12,72 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, HandIn
+from handmade import HOSTILE, record
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from grader.inert import one_line
-from grader.records import (
-    Blame,
-    CheckpointResult,
-    CheckResult,
-    CriterionResult,
-    Diagnosis,
-    Flag,
-    HandMark,
-    Record,
-    SubmissionInfo,
-    Verdict,
-    from_json,
-    to_json,
-)
+from grader.records import from_json, to_json
 from grader.report.terminal import show
-
-FORGED = "100 / 100   sandbox bwrap, 3.0 s"
-HOSTILE = {
-    "clears the screen": "\x1b[2J\x1b[H",
-    "names the window": "\x1b]0;100 points\x07",
-    "links elsewhere": "\x1b]8;;https://example.org\x1b\\here\x1b]8;;\x1b\\",
-    "is a control character of eight bits": f"\x9b2J\x9d0;x\x9c\x85{FORGED}",
-    "goes back on the line": f"\r{FORGED}\b\b\x7f",
-    "begins a line": f"\n{FORGED}",
-    "begins a line as no one expects": f"\v{FORGED}\f{FORGED}\u2028{FORGED}\u2029{FORGED}\x1c{FORGED}",
-    "turns the direction": "\u202e001 / 001\u2066 \u2069\u200f\u061c",
-    "is not seen": "1\u200b0\u20600\ufeff\U000e0031",
-    "paints over the lines above": "Z" + "\u0363" * 60,
-    "is markup": "[bold green]100[/] [link=https://example.org]x[/link] :smile:",
-    "speaks to GitHub": "\n::error file=x,line=1::100\n  ::stop-commands::x",
-    "speaks to an older GitHub": "x ##[add-mask]100",
-    "speaks to Azure and TeamCity": "##vso[task.complete result=Succeeded;] ##teamcity[buildStatus text='100']",
-    "closes the JSON": '", "score": 100}',
-}
-
-
-def record(text: str) -> Record:
-    """One in which everything that comes from a student, or from a marks file, is `text`."""
-    check = CheckResult(
-        id="k.c", title="A check", verdict=Verdict.RAISED, blame=Blame.STUDENT, message=text, evidence={text: text}
-    )
-    criterion = CriterionResult(
-        id="k",
-        title="K",
-        points=0,
-        max_points=1,
-        verdict=Verdict.RAISED,
-        blame=Blame.STUDENT,
-        by_hand=HandMark(points=0, comment=text, computed=0),
-        checks=(check,),
-    )
-    return Record(
-        submission=SubmissionInfo(student_id=text, archive=text, sha256="", files={"w": text}, ignored=(text,)),
-        assignment="a",
-        score=0,
-        max_score=1,
-        criteria=(criterion,),
-        checkpoint=CheckpointResult(settings={text: text}, settings_source=text),
-        flags=(Flag(id="f", message=text, evidence={"line": text}),),
-        diagnoses=(Diagnosis(id="d", message=text, criterion="k"),),
-    )
 
 
 def check_inert(shown: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from browsing import CONTRAST
 from page_records import CLASSES, FAULT_OF_OURS, full, hostile, partial
 from test_inert_reports import HOSTILE
 
@@ -189,60 +188,18 @@ def standing(student_id: str) -> Standing:
 def test_each_student_has_a_page_and_one_for_the_instructor_until_they_have_left(tmp_path: Path) -> None:
     everyone = [standing("index"), standing("../up"), standing("1102444016")]
     for left in (everyone, everyone[:2]):
-        write_results(tmp_path, left, summarise(left, "a", "1", []), ["attention"])
+        write_results(tmp_path, left, summarise(left, "a", "1", []), ["attention"], b"the class")
         pages = {path.name for path in (tmp_path / "pages").iterdir()}
         instructors = {path.name for path in (tmp_path / "class").iterdir()}
         assert pages == {f"{file_name(one.student_id)}.html" for one in left}
-        assert instructors == {class_page(one.student_id) for one in left}
-        assert "index.html" not in instructors  # it is the class's own
-    assert len(list(tmp_path.rglob("*.html"))) == 4
+        assert instructors == {class_page(one.student_id) for one in left} | {"index.html"}
+        assert (tmp_path / "class/index.html").read_bytes() == b"the class"
+    assert len(list(tmp_path.rglob("*.html"))) == 5
     assert "is Ankle boot" in (tmp_path / "class" / class_page("../up")).read_text(encoding="utf-8")
     assert "is Ankle boot" not in (tmp_path / "pages" / f"{file_name('../up')}.html").read_text(encoding="utf-8")
 
 
 # ---- in a browser ---------------------------------------------------------------------------------------------------
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CONTRAST = """() => {
-  const channel = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const rgba = colour => {  // whatever notation a computed colour has
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-  };
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const ground = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = rgba(getComputedStyle(e).backgroundColor);
-      if (colour[3] > 0.99) return colour;
-    }
-    return [255, 255, 255, 1];
-  };
-  const poor = [];
-  for (const element of document.querySelectorAll('body *')) {
-    const own = [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim());
-    if (!own || !element.checkVisibility()) continue;
-    const style = getComputedStyle(element), svg = element instanceof SVGElement;
-    const [a, b] = [light(rgba(svg ? style.fill : style.color)), light(ground(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) poor.push(`${element.tagName} ${ratio.toFixed(2)} ${element.textContent.slice(0, 40)}`);
-  }
-  return poor;
-}"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """One browser for all pages."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine: `make test` installs it where apt-get and root are there")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
 
 PAGES: dict[str, tuple[Record, Audience]] = {
     "full": (full(), "student"),

@@ -71,10 +71,10 @@ def test_a_check_that_breaks_is_the_graders_fault_and_lowers_no_mark(
     pytester: pytest.Pytester, hand_in: HandIn, tmp_path: Path
 ) -> None:
     from grader.assignment import load_assignment
+    from grader.limits import worker_limits
     from grader.pipeline import Options, grade
     from grader.records import Blame, Verdict
     from grader.sandbox.tiers import open_sandbox
-    from grader.submission import worker_limits
 
     folder = tmp_path / "broken"
     shutil.copytree(ROOT / "reference", folder, ignore=shutil.ignore_patterns("solved", "*.gz", "imgs"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from conftest import ROOT, with_open_home
@@ -18,7 +20,7 @@ from grader import wire
 from grader.assignment import Assignment
 from grader.errors import SandboxError, UsageError
 from grader.sandbox import Ending, Worker, landlock
-from grader.sandbox.process import WarmProcess
+from grader.sandbox.process import STATUS, WarmProcess
 from grader.sandbox.tiers import open_sandbox
 
 LIMITS = wire.WorkerLimits(memory_mb=512, cpu_seconds=60, threads=1)
@@ -198,6 +200,18 @@ def test_cpu_time_beyond_the_limit_ends_the_worker(assignment: Assignment) -> No
         with pytest.raises(EOFError):
             run(worker, "def answer():\n    while True: pass", seconds=60)
         assert worker.kill() == Ending(0, 9, "cpu")
+
+
+@pytest.mark.parametrize(("share", "limit"), [(1.0, "cpu"), (0.75, "cpu"), (0.3, "")])
+def test_a_kill_is_the_cpu_limit_though_its_clock_runs_ahead_on_a_busy_machine(
+    sandbox: WarmProcess, monkeypatch: pytest.MonkeyPatch, share: float, limit: str
+) -> None:
+    report = STATUS.pack(0, signal.SIGKILL, share * sandbox._limits.cpu_seconds, 0)
+    monkeypatch.setattr(sandbox, "_read", lambda *_: report)
+    monkeypatch.setattr(sandbox, "_control", Mock())
+    ending = sandbox.end(0, closed=True)
+    assert ending.limit == limit
+    assert ending.from_outside is (limit == "")
 
 
 def test_torchvision_can_be_imported(worker: Worker) -> None:

@@ -26,6 +26,19 @@ ZONES = {  # how a zone opens and closes
     PART2: ("#            IMPLEMENT YOUR CODE             #", "#               END YOUR CODE                #"),
 }
 
+CONFIG = """\
+id = "one"
+title = "One"
+classes = {}
+criteria = {}
+tolerance = { rtol = 1e-4, atol = 1e-5 }
+
+[files.one]
+kind = "notebook"
+title = "the notebook"
+master = "one.ipynb"
+patterns = ["one.ipynb"]
+"""
 CODE = """\
 def area(r):
     # BEGIN SOLUTION
@@ -150,15 +163,15 @@ def assignment(tmp_path: Path) -> Path:
     (folder / "notebooks" / "imgs").mkdir(parents=True)
     (folder / "notebooks" / "one.ipynb").write_text(nbformat.writes(code(CODE)), encoding="utf-8")
     (folder / "notebooks" / "imgs" / "road.png").write_bytes(b"\x89PNG")
-    (folder.parent / "CollectSubmission.sh").write_text("#!/bin/sh\n")
+    (folder.parent / "CollectSubmission.sh").write_text("#!/bin/sh\n# BEGIN FILES\n# END FILES\n")
+    (folder / "assignment.toml").write_text(CONFIG)
     return folder
 
 
-def test_the_template_holds_five_items(assignment: Path, tmp_path: Path) -> None:
+def test_the_template_holds_notebooks_figures_and_the_script(assignment: Path, tmp_path: Path) -> None:
     written = template.write_template(assignment, tmp_path / "out")
     assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == [
         "CollectSubmission.sh",
-        "data/.gitkeep",
         "imgs/road.png",
         "one.ipynb",
     ]
@@ -202,7 +215,7 @@ def test_a_change_of_given_code_makes_the_template_stale(assignment: Path, tmp_p
 
 
 def test_a_folder_that_is_not_there_is_stale_in_every_file(assignment: Path, tmp_path: Path) -> None:
-    assert len(template.stale(assignment, tmp_path / "nowhere")) == 4
+    assert len(template.stale(assignment, tmp_path / "nowhere")) == 3
 
 
 def test_writing_leaves_other_files_alone(assignment: Path, tmp_path: Path) -> None:
@@ -251,9 +264,15 @@ def test_a_figure_that_is_shown_and_not_there_is_named(assignment: Path, tmp_pat
         template.write_template(assignment, tmp_path / "out")
 
 
-def test_a_missing_collect_script_is_named(assignment: Path, tmp_path: Path) -> None:
-    (assignment.parent / "CollectSubmission.sh").unlink()
-    with pytest.raises(AssignmentError, match=r"CollectSubmission\.sh is missing"):
+def test_the_collect_script_asks_for_the_assignments_own_files(assignment: Path, tmp_path: Path) -> None:
+    template.write_template(assignment, tmp_path / "out")
+    script = (tmp_path / "out" / "CollectSubmission.sh").read_text()
+    assert script == "#!/bin/sh\n# BEGIN FILES\nFILES='notebook|one*.ipynb|100|the notebook'\n# END FILES\n"
+
+
+def test_a_collect_script_without_a_place_for_the_files_is_named(assignment: Path, tmp_path: Path) -> None:
+    (assignment.parent / "CollectSubmission.sh").write_text("#!/bin/sh\n")
+    with pytest.raises(AssignmentError, match=r"CollectSubmission\.sh has no lines “# BEGIN FILES”"):
         template.write_template(assignment, tmp_path / "out")
 
 

@@ -15,10 +15,11 @@ from grader.checking.figures import figure
 from grader.checking.oracle import Oracle
 from grader.checking.probes import influence
 from grader.checking.roles import adopt, randomise
-from grader.checking.student import ClassProxy, ObjectProxy, Student
+from grader.checking.student import ClassProxy, FunctionProxy, ObjectProxy, Student
 
 __all__ = [
     "ClassProxy",
+    "FunctionProxy",
     "ObjectProxy",
     "Oracle",
     "Student",

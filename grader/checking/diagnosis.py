@@ -21,7 +21,7 @@ from functools import lru_cache
 from grader import bank
 from grader.assignment import Assignment
 from grader.bank import Mutant
-from grader.checking.compare import tolerance
+from grader.checking.compare import nan_agreeing, tolerance
 from grader.checking.following import Departure, following
 from grader.checking.oracle import Oracle
 from grader.checking.roles import trying
@@ -115,7 +115,8 @@ def same(student: Student, oracle: Oracle, agrees: Agrees, standins: Iterable[st
     student.use_standins(names)
     oracle.use_standins(names)
     try:
-        agrees(student, oracle)
+        with nan_agreeing():
+            agrees(student, oracle)
     except SandboxError:
         raise
     except Fault:

@@ -27,6 +27,9 @@ FEW = 4  # a part with so few tensors is tried in every order
 
 _TRIES: ContextVar[int] = ContextVar("tries", default=MAX_TRIES)
 
+FLOATING = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32, torch.float64, torch.float16)}
+FLOATING["bfloat16"] = torch.bfloat16
+
 Weights = dict[str, torch.Tensor]
 
 
@@ -48,16 +51,14 @@ def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
     unless every parameter has taken a value of ours.
     """
     generator = torch.Generator().manual_seed(seed)
-    state = theirs.state()
     values: Weights = {}
     for info in theirs.tensors:
-        if info.kind == "parameter" and state[info.name].is_floating_point():
+        if info.kind == "parameter" and info.dtype in FLOATING:
             shape = info.shape
             noise = torch.randn(shape, generator=generator)
             value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
-            values[info.name] = value.to(state[info.name].dtype)
-    theirs.load(values)
-    state = theirs.state()
+            values[info.name] = value.to(FLOATING[info.dtype])
+    state = theirs.loaded(values)
     for name, value in values.items():
         # A layer that is registered twice has one value under two names, the one that was sent last.
         sent = [value, *(other for other in values.values() if other.shape == value.shape)]

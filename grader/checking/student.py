@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import torch
@@ -14,7 +15,18 @@ from grader.assignment import Assignment
 from grader.checking import following
 from grader.checking.compare import assert_tensor
 from grader.checking.refusals import refusal
-from grader.errors import Died, Failed, Fault, Missing, OutOfMemory, Raised, SandboxError, TimedOut, WireError
+from grader.errors import (
+    AssignmentError,
+    Died,
+    Failed,
+    Fault,
+    Missing,
+    OutOfMemory,
+    Raised,
+    SandboxError,
+    TimedOut,
+    WireError,
+)
 from grader.notebook import Notebook, Program
 from grader.program import definition_fingerprint, slice_program
 from grader.sandbox import Ending, Sandbox, Worker
@@ -24,8 +36,17 @@ MAX_PARTS = 4_096  # modules and tensors of one object; more is no layer of this
 PATIENCE = 2  # how often a class may hang or kill its worker before the rest of its checks are not tried
 
 
+@dataclass
+class _Unread:
+    """Replies on their way: how many of them nobody has taken yet."""
+
+    replies: Iterator[wire.AnyReply]
+    worker: Worker
+    left: int
+
+
 class Student:
-    """A submission's classes, by attribute: `student.MultiHeadAttention(dim=16, head_num=2)`.
+    """A submission's classes, by attribute: `student.MultiHeadAttention(dim=16, head_num=2)`; functions likewise.
 
     notebooks: by role; an absent role, or a reason why it cannot be read, makes its classes missing.
     untouched: for each class, the fingerprint that the template's own definition has.
@@ -53,12 +74,19 @@ class Student:
         self._strikes: dict[str, list[Fault]] = {}
         self.standins: frozenset[str] = frozenset()
         self._shown: frozenset[str] = frozenset()  # the stand-ins that the worker has seen
+        self._unread: _Unread | None = None
 
     # ---- what checks use ----------------------------------------------------------------------------------------
 
-    def __getattr__(self, name: str) -> ClassProxy:
+    def __getattr__(self, name: str) -> ClassProxy | FunctionProxy:
         if name.startswith("_"):
             raise AttributeError(name)
+        spec = self.assignment.config.classes.get(name)
+        if spec is None:
+            raise AssignmentError(f"a check asks the student for {name}, which is not among [classes]")
+        if spec.kind == "function":
+            self.require(name)
+            return FunctionProxy(self, name)
         return self.get(name)
 
     def get(self, name: str) -> ClassProxy:
@@ -106,33 +134,62 @@ class Student:
 
     def ask(self, request: wire.AnyRequest, about: str, seconds: float | None = None, role: str = "") -> wire.AnyReply:
         """One request about the class `about`. Raises a Fault for whatever the student's code did wrong."""
-        limit = seconds if seconds is not None else self.assignment.config.limits.ask_seconds
-        strikes = self._strikes.setdefault(about, [])
-        if len(strikes) >= PATIENCE:
-            raise type(strikes[0])(
-                f"{strikes[0].message} (as in the checks before: not tried again)", strikes[0].evidence
-            )
-        left = self._allowed - self.spent
-        if left <= 0:
-            raise TimedOut(f"the submission used up its {self.spent:.0f} seconds in all", {"seconds": self.spent})
+        return next(self.ask_each((request,), about, seconds, role))
+
+    def ask_each(
+        self, requests: Sequence[wire.AnyRequest], about: str, seconds: float | None = None, role: str = ""
+    ) -> Iterator[wire.AnyReply]:
+        """Several requests about the class `about`, sent together. The Fault of each is raised where it is taken."""
+        unread = None
+        for _ in requests:
+            strikes = self._strikes.setdefault(about, [])
+            if len(strikes) >= PATIENCE:
+                raise type(strikes[0])(
+                    f"{strikes[0].message} (as in the checks before: not tried again)", strikes[0].evidence
+                )
+            left = self._allowed - self.spent
+            if left <= 0:
+                raise TimedOut(f"the submission used up its {self.spent:.0f} seconds in all", {"seconds": self.spent})
+            if unread is None:
+                limit = min(seconds if seconds is not None else self.assignment.config.limits.ask_seconds, left)
+                unread = self._begin(requests, limit)
+            try:
+                reply = self._next(unread)
+            except TimeoutError:
+                self._drop()
+                raise self._strike(
+                    strikes, TimedOut(f"{about} gave no answer within {limit:g} seconds", {"seconds": limit})
+                ) from None
+            except EOFError:
+                raise self._strike(strikes, self._ended(about, self._drop())) from None
+            except WireError as error:
+                self._drop()
+                raise self._strike(strikes, Died(f"{about} broke the connection to the grader: {error}", {})) from None
+            if isinstance(reply, wire.RaisedReply):
+                raise self._raised(reply, role or self.role_of(about))
+            yield reply
+
+    def _begin(self, requests: Sequence[wire.AnyRequest], limit: float) -> _Unread:
+        """Send the requests, after whatever replies to earlier ones nobody wanted."""
+        if self._unread is not None:
+            try:
+                while self._unread.left:
+                    self._next(self._unread)
+            except (TimeoutError, EOFError, WireError):  # no check had asked: it costs none
+                self._drop()
         worker = self._live()
-        limit, started, waited = min(limit, left), time.monotonic(), worker.waited
+        self._unread = _Unread(worker.ask_each(requests, limit), worker, len(requests))
+        return self._unread
+
+    def _next(self, unread: _Unread) -> wire.AnyReply:
+        if unread is not self._unread:
+            raise RuntimeError("the student's class was asked something else before all answers were taken")
+        started, waited = time.monotonic(), unread.worker.waited
         try:
-            reply = worker.ask(request, limit)
-        except TimeoutError:
-            self._drop()
-            raise self._strike(
-                strikes, TimedOut(f"{about} gave no answer within {limit:g} seconds", {"seconds": limit})
-            ) from None
-        except EOFError:
-            raise self._strike(strikes, self._ended(about, self._drop())) from None
-        except WireError as error:
-            self._drop()
-            raise self._strike(strikes, Died(f"{about} broke the connection to the grader: {error}", {})) from None
+            reply = next(unread.replies)
         finally:
-            self.spent += time.monotonic() - started - (worker.waited - waited)
-        if isinstance(reply, wire.RaisedReply):
-            raise self._raised(reply, role or self.role_of(about))
+            self.spent += time.monotonic() - started - (unread.worker.waited - waited)
+        unread.left -= 1
         return reply
 
     def _ended(self, about: str, ending: Ending) -> Fault:
@@ -191,7 +248,7 @@ class Student:
             self._drop()
 
     def _drop(self) -> Ending:
-        worker, self._worker = self._worker, None
+        worker, self._worker, self._unread = self._worker, None, None
         self._loaded.clear()
         assert worker is not None
         return worker.kill()
@@ -294,6 +351,29 @@ class ClassProxy:
         return ObjectProxy(self._student, self.name, expect(reply, wire.Made))
 
 
+class FunctionProxy:
+    """A function of the student's: calling it runs it in the worker, and gives its value. Tensors come back detached.
+
+    `student.softmax(x, seed=1)` runs it under a seed.
+    """
+
+    def __init__(self, student: Student, name: str) -> None:
+        self._student = student
+        self.name = name
+
+    def __call__(self, *args: Any, seed: int | None = None, **kwargs: Any) -> Any:
+        program = self._student.load(self.name)
+        request = wire.CallFunction(program=program, name=self.name, args=args, kwargs=kwargs, seed=seed)
+        try:
+            reply = self._student.ask(request, self.name)
+        except Raised as error:
+            hint = self._student.hint(self.name) if error.evidence.get("exception") == "NameError" else ""
+            raise Raised(f"{error.message}; {hint}" if hint else error.message, error.evidence) from None
+        if isinstance(reply, wire.NotFound):
+            raise Missing(f"{self.name} is not defined once the notebook has run")
+        return expect(reply, wire.Value).value
+
+
 class ObjectProxy:
     """An object in the worker. `modules` and `tensors` describe it; calling it runs forward in eval mode.
 
@@ -320,7 +400,9 @@ class ObjectProxy:
 
     def __call__(self, *args: Any, training: bool = False, seed: int | None = None, **kwargs: Any) -> torch.Tensor:
         """Run forward. Raises Failed unless it returns a tensor of floating-point numbers."""
-        value = self.call("forward", *args, training=training, seed=seed, **kwargs)
+        return self._output(self.call("forward", *args, training=training, seed=seed, **kwargs))
+
+    def _output(self, value: Any) -> torch.Tensor:
         output = assert_tensor(value, f"the output of {self._class}")
         if not output.is_floating_point():  # checks subtract answers, which truth values refuse
             raise Failed(f"the output of {self._class} holds {output.dtype}, expected are floating-point numbers", {})
@@ -347,7 +429,40 @@ class ObjectProxy:
         **kwargs: Any,
     ) -> Any:
         """Call a method of the object, or of its submodule at `path`. Tensors come back detached, on the CPU."""
-        request = wire.Call(
+        requests = [self._request(method, args, kwargs, path, training, seed, threads)]
+        return next(self._values(requests, seconds))
+
+    def each(
+        self, inputs: Iterable[tuple[Any, ...]], training: bool = False, seeds: Sequence[int] = ()
+    ) -> Iterator[torch.Tensor]:
+        """Run forward on each of the inputs, as calling it one after the other would, and several times faster.
+
+        Lazily: what is wrong with an answer is raised where it is taken. seeds: one for each input, or none.
+        """
+        return map(self._output, self.call_each("forward", inputs, training, seeds))
+
+    def call_each(
+        self, method: str, inputs: Iterable[tuple[Any, ...]], training: bool = False, seeds: Sequence[int] = ()
+    ) -> Iterator[Any]:
+        """The same for any method. Nothing else may be asked before the answers that are wanted are taken."""
+        asked = list(inputs)
+        drawn: Sequence[int | None] = seeds or [None] * len(asked)
+        requests = [
+            self._request(method, args, {}, "", training, seed, 1) for args, seed in zip(asked, drawn, strict=True)
+        ]
+        return self._values(requests, None)
+
+    def _request(
+        self,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        path: str,
+        training: bool,
+        seed: int | None,
+        threads: int,
+    ) -> wire.Call:
+        return wire.Call(
             handle=self.handle,
             method=method,
             path=path,
@@ -358,22 +473,29 @@ class ObjectProxy:
             threads=threads,
             follow=following.active() is not None,
         )
-        try:
-            reply = self._student.ask(request, self._class, seconds)
-        except Raised as error:
-            if error.evidence.get("exception") != "NameError":
-                raise
-            raise Raised(self._student.explained(error.message, self._class), error.evidence) from None
-        if isinstance(reply, wire.NotFound):
-            raise Missing(f"{self._class} has no {path + '.' if path else ''}{method}")
-        value = expect(reply, wire.Value).value
-        if request.follow:
-            value, self.steps = following.read_steps(value, (*args, *kwargs.values()))
-        return value
+
+    def _values(self, requests: Sequence[wire.Call], seconds: float | None) -> Iterator[Any]:
+        replies = self._student.ask_each(requests, self._class, seconds)
+        for request in requests:
+            try:
+                reply = next(replies)
+            except Raised as error:
+                if error.evidence.get("exception") != "NameError":
+                    raise
+                raise Raised(self._student.explained(error.message, self._class), error.evidence) from None
+            if isinstance(reply, wire.NotFound):
+                raise Missing(f"{self._class} has no {request.path + '.' if request.path else ''}{request.method}")
+            value = expect(reply, wire.Value).value
+            if request.follow:
+                value, self.steps = following.read_steps(value, (*request.args, *request.kwargs.values()))
+            yield value
 
     def state(self) -> dict[str, torch.Tensor]:
         """All parameters and buffers by name."""
-        value = expect(self._student.ask(wire.GetState(handle=self.handle), self._class), wire.Value).value
+        return self._state(self._student.ask(wire.GetState(handle=self.handle), self._class))
+
+    def _state(self, reply: wire.AnyReply) -> dict[str, torch.Tensor]:
+        value = expect(reply, wire.Value).value
         if not isinstance(value, dict) or not all(isinstance(t, torch.Tensor) for t in value.values()):
             raise Died(f"{self._class} broke the connection to the grader: its state is no set of tensors", {})
         if value.keys() != {info.name for info in self.tensors}:
@@ -386,6 +508,13 @@ class ObjectProxy:
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Overwrite the named parameters and buffers."""
         expect(self._student.ask(wire.SetState(handle=self.handle, tensors=dict(tensors)), self._class), wire.Value)
+
+    def loaded(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Overwrite the named parameters and buffers; then all of them, as `state` gives them."""
+        setting = wire.SetState(handle=self.handle, tensors=dict(tensors))
+        done, state = self._student.ask_each((setting, wire.GetState(handle=self.handle)), self._class)
+        expect(done, wire.Value)
+        return self._state(state)
 
     def of_class(self, *names: str) -> list[wire.ModuleInfo]:
         """The submodules that are instances of one of the named classes, outermost only."""

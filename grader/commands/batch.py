@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grader.commands import reports
 from grader.commands.common import (
     FULL_MARKS,
     INTERRUPTED,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from grader.report.results import Standing, Summary
     from grader.work import Setup
 
-HELP_MARKS = "a person's marks, CSV: student_id, criterion, points, comment"
+HELP_MARKS = "a person's marks, CSV: student_id, criterion, points, comment, marker, when; with --out they are kept"
 HELP_ROSTER = "who is in the class, CSV with a column student_id"
 HELP_FAIL_UNDER = "exit with 1 where a score is below"
 HANGS = 4  # times the seconds that a submission may take in all; its own limits end it long before
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     """Grade what `options` name into the folder `options.out`."""
     from grader import batch
 
+    reports.refuse_impossible(options)
     if options.dask is not None:
         _prepare_cluster(options)
     known = known_of(options)
@@ -76,14 +78,15 @@ def run(options: argparse.Namespace) -> int:
 
         return Pool(setup, jobs, seconds, ledger)
 
+    take_marks(known, options.out)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as CI services end a job
     try:
-        with watched() as watcher:
+        with reports.quoted(options.github, sys.stdout), watched() as watcher:
             batch.run(plan, workplace, watcher)
     except KeyboardInterrupt:
         warn(f"interrupted; what was graded is kept in {options.out}: the same command goes on from there")
         return INTERRUPTED
-    return finish(options.out, known, options.fail_under)
+    return finish(options, known)
 
 
 def _prepare_cluster(options: argparse.Namespace) -> None:
@@ -132,29 +135,45 @@ def known_of(options: argparse.Namespace) -> Known:
     return Known(assignment, marks, roster, catalogue(options.lang, assignment.folder))
 
 
-def finish(out: Path, known: Known, fail_under: float | None) -> int:
-    """Write the results from the journal in `out`, say how the class did, and return the exit code."""
+def take_marks(known: Known, out: Path) -> None:
+    """Note the marks of --marks in the journal in `out`, and say which earlier ones they replace. Raises UsageError."""
+    from grader import batch
+    from grader.ledger import NAME
 
+    said = batch.take_marks(known.marks, out) if known.marks else []
+    with unread(sys.stdout):
+        for line in _first(said, f"{out}/{NAME}"):
+            print(line)
+
+
+def finish(options: argparse.Namespace, known: Known) -> int:
+    """Write the results from the journal in `options.out`, say how the class did, and return the exit code."""
     from msgspec.structs import replace
 
     import grader
     from grader import batch
-    from grader.marks import with_marks
+    from grader.marks import unused, with_marks
     from grader.report import results
+    from grader.report.pages.classroom import classroom_page, course_of
 
+    out, fail_under = options.out, options.fail_under
+    maxima = known.assignment.maxima
     with batch.opened(out) as ledger:
-        listed, facts = ledger.listed(), ledger.facts()
+        listed, facts, marks = ledger.listed(), ledger.facts(), ledger.marks()
     for place, one in enumerate(listed):
-        if known.marks and one.outcome is not None and one.outcome.record is not None:
-            record = with_marks(one.outcome.record, known.marks, known.assignment.maxima)
+        if marks and one.outcome is not None and one.outcome.record is not None:
+            record = with_marks(one.outcome.record, marks, maxima)
             listed[place] = replace(one, outcome=replace(one.outcome, record=record))
     everyone = results.standings(listed, known.roster)
     left_out = json.loads(facts.get("left_out", "[]"))
-    summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out)
-    results.write_results(out, everyone, summary, list(known.assignment.maxima), known.language)
-    with unread(sys.stdout):
+    without_effect = unused({s.student_id: s.record for s in everyone if s.record is not None}, marks, maxima)
+    summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out, without_effect)
+    index = classroom_page(everyone, summary, course_of(known.assignment.config))
+    results.write_results(out, everyone, summary, list(maxima), index, known.language)
+    with reports.quoted(options.github, sys.stdout), unread(sys.stdout):
         for line in _closing(everyone, summary, out):
             print(line)
+    reports.write_class(options, everyone, summary)
     if summary.problems or summary.needs_person:
         return NOT_GRADED
     below = [s for s in everyone if s.record and fail_under is not None and s.record.score < fail_under]
@@ -171,12 +190,17 @@ def _closing(everyone: Sequence[Standing], summary: Summary, out: Path) -> Itera
     named += [f"{name}: the grader is at fault somewhere, a person must look" for name in summary.needs_person]
     named += [f"{s.student_id}: {note}" for s in everyone for note in s.notes]
     named += [f"{name}: no submission, and left out" for name in summary.left_out]
-    yield from (one_line(line) for line in named[:MOST_NAMED])
-    if len(named) > MOST_NAMED:
-        yield f"and {len(named) - MOST_NAMED} more in {out}/summary.json"
+    yield from _first([*named, *summary.marks_unused], f"{out}/summary.json")
     if summary.not_handed_in:
         shown = ", ".join(summary.not_handed_in[:MOST_NAMED])
         more = len(summary.not_handed_in) - MOST_NAMED
         yield one_line(f"handed in nothing: {shown}" + (f" and {more} more" if more > 0 else ""))
     yield f"written: {out}/grades.csv, {out}/summary.json, {out}/records/"
-    yield f"written: {out}/pages/ for the students, {out}/class/ for instructors"
+    yield f"written: {out}/pages/ for the students, {out}/class/index.html for instructors"
+
+
+def _first(lines: Sequence[str], rest: str) -> Iterator[str]:
+    """The first lines of many, and where the rest stands."""
+    yield from map(one_line, lines[:MOST_NAMED])
+    if len(lines) > MOST_NAMED:
+        yield f"and {len(lines) - MOST_NAMED} more in {rest}"

@@ -30,10 +30,15 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; {self.prog} --help shows what there is")
 
 
-def new_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    parser = Parser(
+def plain_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """One for a verb that reads no assignment."""
+    return Parser(
         prog=prog, description=description, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def new_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    parser = plain_parser(prog, description)
     parser.add_argument("--assignment", type=a_path, default=HERE / "reference", help="the assignment's folder")
     return parser
 

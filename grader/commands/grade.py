@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grader import __version__
+from grader.commands import reports
 from grader.commands.batch import HELP_FAIL_UNDER, HELP_MARKS, HELP_ROSTER
 from grader.commands.batch import run as grade_class
 from grader.commands.common import (
@@ -30,6 +32,9 @@ from grader.errors import IntakeError, NotGraded, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
 from grader.language import Catalogue, catalogue, localised
 
+if TYPE_CHECKING:
+    from grader.records import Record
+
 AUDIENCES = ("student", "instructor")
 DESCRIPTION = """\
 Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks and the .pth.
@@ -38,10 +43,15 @@ Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks a
   python grade.py 1102444016.tar.gz --json FILE write the record as well
   python grade.py 1102444016.tar.gz --html FILE write a page for the student; --audience instructor: with evidence
   python grade.py SUBMISSIONS/ --out results/   grade a class: go on after a crash, grades.csv, a page a student
+  python grade.py gradebook EXPORT.csv --results results/  fill a sheet that Canvas or Moodle exported
+  python grade.py gradescope --output autograder.zip       an autograder for Gradescope
   python grade.py merge PARTS… --out results/   put the results of several machines together
   python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
   python grade.py verify                        prove the assignment: reference, template, mutants, variants
   python grade.py doctor                        what this machine offers, and the command that mends what is missing
+  python grade.py new PATH                      lay out a new assignment (docs/writing-an-assignment.md)
+  python grade.py public                        pack what students check themselves with
+  python grade.py --self-check PATH             check your own work: no hidden checks, no sandbox, any system
 """
 
 
@@ -57,14 +67,16 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--json", type=a_path, metavar="FILE", help="write the record to FILE, in English; - for standard output"
     )
+    parser.add_argument("--gradescope", type=a_path, metavar="FILE", help="write Gradescope's results.json")
     parser.add_argument("--html", type=a_path, metavar="FILE", help="write a page to FILE; - for standard output")
     parser.add_argument("--audience", choices=AUDIENCES, help="whom --html is for (default: student)")
     add_language(parser)
-    parser.add_argument("--no-accuracy", action="store_true", help="leave out the 10,000 test images")
+    parser.add_argument("--no-accuracy", action="store_true", help="leave out the held-out images")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
         "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
     )
+    reports.add_options(parser)
     many = parser.add_argument_group("a whole class")
     many.add_argument("--out", type=a_path, metavar="FOLDER", help="grade all that is there, and write results here")
     many.add_argument("--jobs", type=a_count, metavar="N", help="processes side by side (default: cores)")
@@ -81,6 +93,10 @@ def run(arguments: list[str]) -> int:
     if options.out is not None:
         if options.json is not None:
             raise UsageError(f"--json is for one submission; with --out the records are in {options.out}/records/")
+        if options.gradescope is not None:
+            raise UsageError("--gradescope is for one submission: Gradescope asks for one at a time")
+        if options.junit == STANDARD_OUTPUT:
+            raise UsageError("--junit - is for one submission; with --out name a file")
         if options.html is not None or options.audience is not None:
             where = f"the pages are in {options.out}/pages/ for students, in {options.out}/class/ for instructors"
             raise UsageError(f"--html and --audience are for one submission; with --out {where}")
@@ -95,8 +111,6 @@ def _refuse_for_one(options: argparse.Namespace) -> None:
     """What makes sense for a whole class alone. Raises UsageError."""
     if options.audience is not None and options.html is None:
         raise UsageError("--audience says whom a page is for: name the page with --html")
-    if STANDARD_OUTPUT == options.html == options.json:
-        raise UsageError("--json - and --html - would both be standard output; name a file for one of them")
     if len(options.submissions) > 1:
         raise UsageError("several submissions: name a folder for their results with --out, or grade one at a time")
     for flag in ("jobs", "roster", "only", "force", "shard", "dask", "fail_under"):
@@ -118,53 +132,62 @@ def _refusing_in(known: Catalogue) -> Iterator[None]:
 def _grade(options: argparse.Namespace, path: Path, known: Catalogue) -> int:
     if not path.exists():
         raise IntakeError(f"{path} does not exist; name an archive or a folder")
-    for flag, written in (("--json", options.json), ("--html", options.html)):
-        if written is not None and written != STANDARD_OUTPUT:
-            _refuse_unwritable(flag, written)
+    reports.refuse_impossible(options)
 
     from rich.console import Console
 
-    from grader.assignment import load_assignment
-    from grader.marks import read_marks, with_marks
-    from grader.pipeline import Options, grade
-    from grader.records import to_json
-    from grader.report.pages.student import student_page
+    from grader.records import Blame, to_json
+    from grader.report.results import alone
     from grader.report.terminal import show
+    from grader.work import Outcome
+
+    try:
+        record = _record_of(options, path, known)
+    except (IntakeError, NotGraded) as error:
+        blame = Blame.STUDENT if isinstance(error, IntakeError) else Blame.GRADER
+        reports.write_one(options, alone(path.name, Outcome(reason=str(error), blame=blame)), known)
+        raise
+    output = sys.stderr if reports.takes_output(options) else sys.stdout
+    with reports.quoted(options.github, output), unread(output):
+        console = Console(highlight=False, file=output or io.StringIO())  # there is none after `>&-`
+        show(localised(record, known), console, known)
+    if options.json is not None:
+        write_whole(options.json, to_json(record))
+    reports.write_one(options, alone(path.name, Outcome(record=record)), known)
+    if record.needs_person:
+        return NOT_GRADED
+    return FULL_MARKS if record.score >= record.max_score else POINTS_LOST
+
+
+def _record_of(options: argparse.Namespace, path: Path, known: Catalogue) -> Record:
+    """Grade it, a person's marks included. Raises IntakeError, NotGraded, and what is wrong with the configuration."""
+    from grader.assignment import load_assignment
+    from grader.limits import worker_limits
+    from grader.marks import read_marks, with_marks
     from grader.sandbox.tiers import open_sandbox
-    from grader.submission import worker_limits
 
     assignment = load_assignment(options.assignment)
     marks = read_marks(options.marks, assignment.maxima) if options.marks is not None else {}
     if options.sandbox == "none":
         warn_of_no_sandbox(known)
     hidden = [assignment.folder, path.resolve().parent]
-    with open_sandbox(options.sandbox, worker_limits(assignment), hidden) as sandbox, progress_bar(known) as progress:
-        chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None)
-        record = grade(path, assignment, sandbox, chosen, progress)
-    record = with_marks(record, marks, assignment.maxima) if marks else record
-    told = localised(record, known)
-    output = sys.stderr if STANDARD_OUTPUT in (options.json, options.html) else sys.stdout
-    with unread(output):
-        console = Console(highlight=False, file=output or io.StringIO())  # there is none after `>&-`
-        show(told, console, known)
-    if options.json is not None:
-        write_whole(options.json, to_json(record))
-    if options.html is not None:
-        write_whole(options.html, student_page(told, options.audience or "student", known))
-    if record.needs_person:
-        return NOT_GRADED
-    return FULL_MARKS if record.score >= record.max_score else POINTS_LOST
+    with open_sandbox(options.sandbox, worker_limits(assignment), hidden, _import_the_rest) as sandbox:
+        from grader.pipeline import Options, grade
+
+        with progress_bar(known) as progress:
+            chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None)
+            record = grade(path, assignment, sandbox, chosen, progress)
+    return with_marks(record, marks, assignment.maxima) if marks else record
 
 
-def _refuse_unwritable(flag: str, path: Path) -> None:
-    """Before an evening's work, not after it. Raises UsageError."""
-    if path.is_dir():
-        raise UsageError(f"{flag} {path} is a folder; name a file")
-    if path.exists() and not path.is_file():  # a device or a pipe is written to where it is
-        written = path
-    else:
-        written = path.resolve().parent  # the file is replaced by a new one in the same folder
-        if not written.is_dir():
-            raise UsageError(f"{flag} {path}: the folder {written} does not exist; make it, or name another")
-    if not os.access(written, os.W_OK):
-        raise UsageError(f"{flag} {path} cannot be written; name a file in a folder of yours")
+def _import_the_rest() -> None:
+    """With torch, which takes a second: the sandbox's own process imports it beside this one."""
+    import gc
+
+    gc.disable()  # nothing of what is imported becomes garbage
+    try:
+        pipeline = importlib.import_module("grader.pipeline")
+        importlib.import_module("grader.report.terminal")
+    finally:
+        gc.enable()
+    pipeline.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grader.commands import batch as batch_command
+from grader.commands import reports
 from grader.commands.common import a_path, add_language, new_parser, warn
 
 MERGE = """\
@@ -22,11 +23,14 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--roster", type=a_path, metavar="FILE", help=batch_command.HELP_ROSTER)
     add_language(parser)
     parser.add_argument("--fail-under", type=float, metavar="POINTS", help=batch_command.HELP_FAIL_UNDER)
+    reports.add_options(parser)
     options = parser.parse_args(arguments)
+    reports.refuse_impossible(options)
 
     from grader import batch
 
     known = batch_command.known_of(options)
-    for doubt in batch.merge(options.parts, options.out):
+    for doubt in batch.merge(options.parts, options.out, known.assignment):
         warn(f"{', '.join(map(str, options.parts))}: {doubt}")
-    return batch_command.finish(options.out, known, options.fail_under)
+    batch_command.take_marks(known, options.out)
+    return batch_command.finish(options, known)

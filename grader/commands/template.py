@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from grader.assignment import Assignment
 from grader.commands.common import FULL_MARKS, HERE, POINTS_LOST, a_path, new_parser, unread, warn
@@ -16,7 +18,7 @@ def run(arguments: list[str]) -> int:
     parser = new_parser("grade.py template", "Write the hand-out from the masters in the assignment's folder.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the hand-out is stale")
     parser.add_argument(
-        "--out", type=a_path, metavar="FOLDER", help="where to write it (default: beside the assignment)"
+        "--out", type=a_path, metavar="FOLDER", help="where to write it (default: as assignment.toml says)"
     )
     options = parser.parse_args(arguments)
 
@@ -24,7 +26,7 @@ def run(arguments: list[str]) -> int:
     from grader.assignment import load_assignment
 
     assignment: Assignment = load_assignment(options.assignment)
-    folder = options.out or assignment.folder.parent / "student_template"
+    folder = options.out or Path(os.path.normpath(options.assignment / assignment.config.template))
     if not options.check:
         try:
             written = template.write_template(assignment.folder, folder)

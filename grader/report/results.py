@@ -11,20 +11,24 @@ import csv
 import hashlib
 import io
 import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
+from grader.errors import UsageError
 from grader.files import write_whole
+from grader.gather import HandIn
 from grader.inert import cell, json_text
 from grader.language import ENGLISH, Catalogue, localised
 from grader.ledger import Listed
-from grader.records import Frozen, Record, to_json
+from grader.records import Frozen, HandMark, Record, to_json
 from grader.report.pages.student import student_page
 from grader.work import Outcome
 
@@ -32,7 +36,8 @@ RECORDS, EARLIER, GRADES, SUMMARY, WRITTEN = "records", "earlier", "grades.csv",
 PAGES, CLASS = "pages", "class"  # for students; for instructors
 GRADED, REFUSED, NOT_GRADED, PENDING, ABSENT = "graded", "refused", "not graded", "pending", "not handed in"
 FRONT = ("student_id", "name", "archive", "status", "score", "max_score")
-BACK = ("test_accuracy", "flags", "mistakes", "needs_person", "note")
+BACK = ("test_accuracy", "flags", "mistakes", "needs_person", "by_hand", "note")
+_OURS = re.compile(rf"(?:(?:{RECORDS}|{EARLIER})/[^/\0.][^/\0]*\.json|(?:{PAGES}|{CLASS})/[^/\0.][^/\0]*\.html)")
 _SAFE = "()+,=@ "  # beside letters, digits and _.-~, in a file's name
 _MOST = 150  # characters of a file's name
 
@@ -96,6 +101,8 @@ class Summary(Frozen, frozen=True):
     not_handed_in: tuple[str, ...]
     left_out: tuple[str, ...] = ()  # files that are no submission
     traces: dict[str, str] = {}  # by student: where the grader itself broke
+    by_hand: dict[str, dict[str, HandMark]] = {}  # by student and criterion: what a person gave, and was computed
+    marks_unused: tuple[str, ...] = ()  # a person's marks that change nothing, and why
 
 
 def standings(listed: Iterable[Listed], names: Mapping[str, str]) -> list[Standing]:
@@ -125,6 +132,12 @@ def _standing(student: str, name: str, many: Sequence[Listed]) -> Standing:
     return Standing(student, name, counts, others, tuple(notes))
 
 
+def alone(name: str, outcome: Outcome) -> Standing:
+    """One submission graded by itself, as the class that it is the whole of. name: of the archive or folder."""
+    student = outcome.record.submission.student_id if outcome.record else name
+    return Standing(student, counts=Listed(position=0, hand_in=HandIn(name=name, path=name), key="", outcome=outcome))
+
+
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
@@ -133,24 +146,29 @@ def write_results(
     everyone: Sequence[Standing],
     summary: Summary,
     criteria: Sequence[str],
+    index: bytes,
     language: Catalogue = ENGLISH,
 ) -> None:
     """Write the files, the students' pages in their language. Raises UsageError.
 
-    Those that an earlier run wrote and that are no longer true are removed.
+    index: the page of the class. What an earlier run wrote and is no longer true is removed.
     """
     written: set[str] = set()
-    for name, data in _files(everyone, summary, criteria, language):
+    for name, data in _files(everyone, summary, criteria, index, language):
         path = out / name
-        if not (path.is_file() and path.read_bytes() == data):
-            path.parent.mkdir(exist_ok=True)
-            write_whole(path, data)
         written.add(name)
+        try:
+            if path.is_file() and path.read_bytes() == data:
+                continue
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}; name another folder with --out") from None
+        write_whole(path, data)
     _remove_stale(out, written)
 
 
 def _files(
-    everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], language: Catalogue
+    everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], index: bytes, language: Catalogue
 ) -> Iterator[tuple[str, bytes]]:
     """One after the other: three hundred pages at once would be a hundred megabytes."""
     for standing in everyone:
@@ -162,18 +180,26 @@ def _files(
         for one in standing.earlier:
             if one.outcome is not None and one.outcome.record is not None:
                 yield f"{EARLIER}/{file_name(standing.student_id)}-{one.key[:8]}.json", to_json(one.outcome.record)
+    yield f"{CLASS}/index.html", index
     yield GRADES, grades(everyone, criteria).encode()
     yield SUMMARY, json_text(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()).encode() + b"\n"
 
 
 def _remove_stale(out: Path, now: set[str]) -> None:
     """Only what was written here before is removed: the list of it is written last."""
-    before: list[str] = []
-    if (out / WRITTEN).is_file():
-        before = msgspec.json.decode((out / WRITTEN).read_bytes(), type=list[str])
-    for name in set(before) - now:
-        (out / name).unlink(missing_ok=True)
+    for name in _written(out) - now:
+        with suppress(OSError):  # it may have gone; a folder of that name is none of ours
+            (out / name).unlink()
     write_whole(out / WRITTEN, json.dumps(sorted(now)).encode())
+
+
+def _written(out: Path) -> set[str]:
+    """What an earlier run wrote here. A list that is damaged, or that names a file of somebody else's, says nothing."""
+    try:
+        before = msgspec.json.decode((out / WRITTEN).read_bytes(), type=list[str])
+    except (OSError, msgspec.MsgspecError):
+        return set()
+    return {name for name in before if _OURS.fullmatch(name)}
 
 
 def file_name(student_id: str) -> str:
@@ -188,7 +214,7 @@ def file_name(student_id: str) -> str:
 def class_page(student_id: str) -> str:
     """The name of the instructor's page of one student in class/, where index.html is the class's own."""
     name = file_name(student_id)
-    return f"{'%69ndex' if name == 'index' else name}.html"
+    return f"{f'%{ord(name[0]):02X}{name[1:]}' if name.casefold() == 'index' else name}.html"
 
 
 def grades(everyone: Sequence[Standing], criteria: Sequence[str]) -> str:
@@ -217,14 +243,26 @@ def _row(standing: Standing, criteria: Sequence[str]) -> Iterator[str]:
     yield cell(" ".join(flag.id for flag in record.flags)) if record else ""
     yield cell(" ".join(diagnosis.id for diagnosis in record.diagnoses)) if record else ""
     yield "yes" if standing.status == NOT_GRADED or (record and record.needs_person) else ""
+    yield cell("; ".join(f"{name} {mark.points:g}, computed {mark.computed:g}" for name, mark in by_hand(record)))
     reason = standing.outcome.reason if standing.outcome else ""
     yield cell("; ".join(filter(None, (reason, *standing.notes))))
+
+
+def by_hand(record: Record | None) -> list[tuple[str, HandMark]]:
+    """Criterion and mark, where a person gave one."""
+    return [(c.id, c.by_hand) for c in record.criteria if c.by_hand is not None] if record else []
 
 
 # ---- the class in figures -------------------------------------------------------------------------------------------
 
 
-def summarise(everyone: Sequence[Standing], assignment: str, version: str, left_out: Sequence[str]) -> Summary:
+def summarise(
+    everyone: Sequence[Standing],
+    assignment: str,
+    version: str,
+    left_out: Sequence[str],
+    marks_unused: Sequence[str] = (),
+) -> Summary:
     """The class in figures. Medians and means are over those who have a mark."""
     records = [standing.record for standing in everyone if standing.record is not None]
     accuracies = [r.checkpoint.accuracy for r in records if r.checkpoint.accuracy is not None]
@@ -245,6 +283,8 @@ def summarise(everyone: Sequence[Standing], assignment: str, version: str, left_
         not_handed_in=tuple(standing.student_id for standing in everyone if standing.status == ABSENT),
         left_out=tuple(left_out),
         traces={s.student_id: s.outcome.trace for s in handed_in if s.outcome and s.outcome.trace},
+        by_hand={s.student_id: dict(marks) for s in everyone if (marks := by_hand(s.record))},
+        marks_unused=tuple(marks_unused),
     )
 
 

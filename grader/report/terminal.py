@@ -11,7 +11,8 @@ from rich.text import Text
 
 from grader.inert import one_line
 from grader.language import ENGLISH, Catalogue
-from grader.records import CheckResult, CriterionResult, Diagnosis, Record, Verdict
+from grader.records import CriterionResult, Diagnosis, Record, Verdict
+from grader.report.wording import accuracy_words, by_message, not_passed, verdict_words
 
 STYLES = {
     Verdict.PASSED: "green",
@@ -50,18 +51,8 @@ def _marks(record: Record, known: Catalogue) -> Table:
     for criterion in record.criteria:
         style = STYLES.get(criterion.verdict, LOST)
         points = f"{criterion.points:g} / {criterion.max_points:g}"
-        table.add_row(Text(criterion.title), points, Text(_verdict(criterion, known), style=style))
+        table.add_row(Text(criterion.title), points, Text(verdict_words(criterion, known), style=style))
     return table
-
-
-def _verdict(criterion: CriterionResult, known: Catalogue) -> str:
-    verdict = known.say(criterion.verdict.value)
-    if criterion.by_hand is None:
-        return known.say("{verdict} (proposed)", verdict=verdict) if criterion.proposed else verdict
-    points, comment = f"{criterion.by_hand.computed:g}", one_line(criterion.by_hand.comment)
-    if comment:
-        return known.say("by hand, computed {points}: {comment}", points=points, comment=comment)
-    return known.say("by hand, computed {points}", points=points)
 
 
 def _hanging(label: Text, message: str, width: int) -> Table:
@@ -76,40 +67,24 @@ def _hanging(label: Text, message: str, width: int) -> Table:
 def _reasons(
     criterion: CriterionResult, diagnoses: Sequence[Diagnosis], known: Catalogue
 ) -> Iterator[Text | Padding | Table]:
-    lost = [check for check in criterion.checks if check.verdict is not Verdict.PASSED]
+    lost = not_passed(criterion)
     if lost:
         points, most = f"{criterion.points:g}", f"{criterion.max_points:g}"
         yield Text(known.say("{title}: {points} of {most}", title=criterion.title, points=points, most=most), "bold")
     for diagnosis in diagnoses:
         if diagnosis.criterion == criterion.id:
             yield Padding(Text(one_line(diagnosis.message), style="bold cyan"), (0, 0, 0, 2))
-    for message, checks in _by_message(lost).items():
+    for message, checks in by_message(lost).items():
         for check in checks:
             points = f"-{check.max_points - check.points:g}"
             yield _hanging(Text(f"  {points:>5}  ", style=STYLES.get(check.verdict, LOST)), check.title, 9)
         yield Padding(Text(f"{known.say(checks[0].verdict.value)}: {one_line(message)}"), (0, 0, 0, 9))
 
 
-def _by_message(checks: list[CheckResult]) -> dict[str, list[CheckResult]]:
-    """One reason often costs several checks: say it once."""
-    grouped: dict[str, list[CheckResult]] = {}
-    for check in checks:
-        grouped.setdefault(check.message, []).append(check)
-    return grouped
-
-
 def _last_line(record: Record, known: Catalogue) -> str:
     parts = [f"{record.score:g} / {record.max_score:g}"]
-    checkpoint = record.checkpoint
-    if checkpoint.accuracy is not None:
-        parts.append(
-            known.say(
-                "test accuracy {accuracy} ({correct} of {total})",
-                accuracy=f"{checkpoint.accuracy:.2%}",
-                correct=checkpoint.correct,
-                total=checkpoint.total,
-            )
-        )
+    if accuracy := accuracy_words(record, known):
+        parts.append(accuracy)
     if record.needs_person:
         parts.append(known.say("the grader is at fault somewhere: a person must look"))
     parts.append(known.say("sandbox {tier}, {seconds} s", tier=record.sandbox, seconds=f"{record.seconds:.1f}"))

@@ -31,11 +31,13 @@ The seam is small, so that a fake for tests is trivial: a `Sandbox` starts worke
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from grader.wire import AnyReply, AnyRequest, Caps
 
+SIGKILL = 9  # the signal module of Windows has none
 WALLED = ("bwrap", "landlock")  # strongest first
 TIERS = ("auto", *WALLED, "none")
 
@@ -50,6 +52,13 @@ class Worker(Protocol):
 
         Raises TimeoutError, EOFError (the process ended), WireError (it answered with something else, or before it was
         asked) or SandboxError (the machine is too busy to tell how long it takes).
+        """
+        ...
+
+    def ask_each(self, requests: Sequence[AnyRequest], seconds: float, caps: Caps = ...) -> Iterator[AnyReply]:
+        """Send several requests at once, and give each reply as it is asked for, as `ask` does, in their order.
+
+        Each reply has its own `seconds`. Nothing else may be asked before all are taken.
         """
         ...
 
@@ -88,7 +97,7 @@ class Ending:
     @property
     def from_outside(self) -> bool:
         """Neither the limits, nor we, nor (behind the walls) its own code: the machine ended it."""
-        return self.signal == signal.SIGKILL and not self.limit and not self.killed
+        return self.signal == SIGKILL and not self.limit and not self.killed
 
     def __str__(self) -> str:
         if self.killed:

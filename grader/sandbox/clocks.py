@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 PROCESS_CLOCK = 2  # in a clock's number, the CPU time of all threads of a process (clock_getcpuclockid(3))
@@ -26,7 +26,13 @@ def times(pid: int) -> Times:
     if pid <= 0 or sys.platform != "linux":
         return Times()
     try:
-        waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        file = os.open(
+            f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC
+        )  # read at each request: no Path, no decoder
+        try:
+            waited = int(os.read(file, 128).split()[1]) / 1e9
+        finally:
+            os.close(file)
         return Times(time.clock_gettime((~pid << 3) | PROCESS_CLOCK), waited)
     except (OSError, IndexError, ValueError):
         return Times()

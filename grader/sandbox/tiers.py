@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -25,30 +25,35 @@ MENDING = (
 )
 
 
-def open_sandbox(tier: str, limits: WorkerLimits, hidden: Iterable[Path] = ()) -> WarmProcess:
+def open_sandbox(
+    tier: str, limits: WorkerLimits, hidden: Iterable[Path] = (), meanwhile: Callable[[], None] | None = None
+) -> WarmProcess:
     """Start the warm process in the named tier; `auto` takes the strongest that works here, and fails closed.
 
     hidden: folders that must not be visible inside, even if they lie below one that is (the reference, submissions).
+    meanwhile: is called while the warm process imports torch; once more, where the next tier has to be tried.
     Raises SandboxError with the mending command; UsageError for a tier that does not exist.
     """
     if tier not in TIERS:
         raise UsageError(f"there is no sandbox “{tier}”; choose one of {', '.join(TIERS)}")
     if tier == "none":
-        return WarmProcess("none", lambda: _bare(limits))
+        return WarmProcess("none", lambda: _bare(limits), meanwhile)
     hidden = tuple(hidden)
     reasons = []
     for name in WALLED if tier == "auto" else (tier,):
         try:
-            return proven(name, limits, hidden)
+            return proven(name, limits, hidden, meanwhile)
         except SandboxError as error:
             reasons.append(str(error))
     raise SandboxError(f"{'; '.join(reasons)}. To mend it: {MENDING}")
 
 
-def proven(tier: str, limits: WorkerLimits, hidden: tuple[Path, ...] = ()) -> WarmProcess:
+def proven(
+    tier: str, limits: WorkerLimits, hidden: tuple[Path, ...] = (), meanwhile: Callable[[], None] | None = None
+) -> WarmProcess:
     """Start one tier, and prove it by a worker behind all its walls. Raises SandboxError."""
     launch = {"bwrap": _bubblewrap, "landlock": _landlock}[tier]
-    warm = WarmProcess(tier, lambda: launch(limits, hidden))
+    warm = WarmProcess(tier, lambda: launch(limits, hidden), meanwhile)
     try:
         warm.start().kill()
     except SandboxError:

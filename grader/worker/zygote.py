@@ -47,10 +47,13 @@ def main() -> None:
     from grader.worker import home, serve  # noqa: F401 - warms what every fork will need
 
     limits = msgspec.json.decode(limits_json, type=wire.WorkerLimits)
-    wire.encode(wire.Value(value=torch.zeros(1)))  # safetensors imports more at its first use
+    frame = wire.encode(wire.Value(value=torch.zeros(1)))  # safetensors imports more at its first use, either way
+    length = wire.PREFIX.unpack(frame[: wire.PREFIX.size])[1] + wire.PREFIX.size
+    wire.decode(frame[wire.PREFIX.size : length], frame[length:], wire.AnyReply)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trusted side, which then ends this process
     gc.collect()
     gc.freeze()  # otherwise the first collection in each fork copies every page
+    gc.set_threshold(10_000, 10, 10)  # a fork that lives for seconds has little to collect
     control = socket.socket(fileno=control_fd)
     control.sendall(b"R")
     workers: dict[int, int] = {}  # pid → read end of its status pipe

@@ -62,19 +62,19 @@ NOISE = 2e-4
 ALMOST = 0.999999  # dropout so near to 1 leaves nothing of these small tensors; at 1 a hand-written one divides 0 by 0
 
 
-def expect_dropout(build, run, agree):
+def expect_dropout(build, inputs, agree):
     """Dropout acts in training only, on the output of every sublayer, with the p that was asked for.
 
-    build(p) makes a layer; run(layer, **mode) calls it; agree(layer, p) compares it in training mode with the
+    build(p) makes a layer; inputs are what it is called with; agree(layer, p) compares it in training mode with the
     reference. With p near 1 every sublayer's output is gone, and what is left is certain; so is p=0.
     """
     half = build(0.5)
-    if differs(run(half, seed=1), run(half, seed=2)).any():
+    if differs(*half.each([inputs, inputs], seeds=(1, 2))).any():
         fail("two passes in eval mode differ: dropout is still on")
-    if not differs(run(half, training=True, seed=1), run(half, training=True, seed=2)).any():
+    if not differs(*half.each([inputs, inputs], training=True, seeds=(1, 2))).any():
         fail("two passes in training mode are equal: there is no dropout")
     none = build(0.0)
-    assert_close(run(none, training=True, seed=1), run(none), "with dropout=0.0 the output in training")
+    assert_close(none(*inputs, training=True, seed=1), none(*inputs), "with dropout=0.0 the output in training")
     agree(build(ALMOST), ALMOST)
 
 

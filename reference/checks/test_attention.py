@@ -1,5 +1,7 @@
 """Multi-head attention: softmax(Q K^T / sqrt(word_dim)) V in each head, between four linear layers."""
 
+import itertools
+
 import torch
 
 from grader.checking import adopt, assert_close, assert_shape, differs, fail, randomise
@@ -15,7 +17,10 @@ def heads_of(dim, heads, queries, keys, seed=0):
 
 def attend(attention, *qkv, **more):
     """scaled_dot_product, whose answer may come with the weights beside it."""
-    answer = attention.scaled_dot_product(*qkv, **more)
+    return without_weights(attention.scaled_dot_product(*qkv, **more))
+
+
+def without_weights(answer):
     return answer[0] if isinstance(answer, list) and answer else answer
 
 
@@ -37,16 +42,20 @@ def test_heads_apart(student):
     """Each head attends by itself: what is in one head moves no other"""
     attention = student.MultiHeadAttention(16, 4)
     qkv = heads_of(16, 4, queries=5, keys=6)
-    before = assert_shape(attend(attention, *qkv), (2, 4, 5, 4), "scaled_dot_product's output")
-    for head in range(4):
-        for number, name in enumerate(("queries", "keys", "values")):
-            changed = [x.clone() for x in qkv]
-            part = changed[number][:, head]
-            part += 2 * torch.randn(part.shape, generator=torch.Generator().manual_seed(head))
-            moved = differs(attend(attention, *changed), before).transpose(0, 1).flatten(1).any(dim=1)
-            if not moved[head] or int(moved.sum()) != 1:
-                heads = moved.nonzero().flatten().tolist()
-                fail(f"a change of head {head}'s {name} moves heads {heads}", head=head, moved=heads)
+    changes = list(itertools.product(range(4), range(3)))
+    asked = [qkv]
+    for head, number in changes:
+        changed = [x.clone() for x in qkv]
+        part = changed[number][:, head]
+        part += 2 * torch.randn(part.shape, generator=torch.Generator().manual_seed(head))
+        asked.append(changed)
+    answers = map(without_weights, attention.call_each("scaled_dot_product", asked))
+    before = assert_shape(next(answers), (2, 4, 5, 4), "scaled_dot_product's output")
+    for (head, number), after in zip(changes, answers, strict=True):
+        moved = differs(after, before).transpose(0, 1).flatten(1).any(dim=1)
+        if not moved[head] or int(moved.sum()) != 1:
+            heads, name = moved.nonzero().flatten().tolist(), ("queries", "keys", "values")[number]
+            fail(f"a change of head {head}'s {name} moves heads {heads}", head=head, moved=heads)
 
 
 def test_forward(student, oracle):

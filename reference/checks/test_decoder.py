@@ -60,7 +60,7 @@ def test_masks(student):
     layer = student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)
     randomise(layer)
     x, encoded, cross, causal = inputs()
-    by_target = influence(lambda changed: layer(changed, encoded, cross, causal), x)
+    by_target = influence(lambda changed: layer.each((one, encoded, cross, causal) for one in changed), x)
     expected = torch.ones(TARGET, TARGET, dtype=torch.bool).triu()  # an input moves itself and what comes after it
     if by_target.shape != expected.shape:
         fail(f"the output has {by_target.shape[1]} positions, expected {TARGET}")
@@ -69,7 +69,7 @@ def test_masks(student):
         if by_target[i, j]:
             fail(f"target position {i} moves output {j} under the causal mask", position=i, output=j)
         fail(f"target position {i} does not move output {j} under the causal mask", position=i, output=j)
-    by_source = influence(lambda changed: layer(x, changed, cross, causal), encoded)
+    by_source = influence(lambda changed: layer.each((x, one, cross, causal) for one in changed), encoded)
     for position in range(SOURCE):
         if position >= SOURCE - HIDDEN and by_source[position].any():
             fail(f"source position {position} is padding, but moves the output", position=position)
@@ -82,7 +82,7 @@ def test_dropout(student, oracle):
 
     layer_parts.expect_dropout(
         lambda p: build(student, p),
-        lambda layer, **mode: layer(*inputs(), **mode),
+        inputs(),
         lambda layer, p: agree(layer, oracle.DecoderLayer(DIM, HEADS, FFN_DIM, p), training=True),
     )
 

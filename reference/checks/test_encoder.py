@@ -60,7 +60,7 @@ def test_dropout(student, oracle):
 
     layer_parts.expect_dropout(
         lambda p: build(student, p),
-        lambda layer, **mode: layer(*inputs(), **mode),
+        inputs(),
         lambda layer, p: agree(layer, oracle.EncoderLayer(DIM, HEADS, FFN_DIM, p), training=True),
     )
 

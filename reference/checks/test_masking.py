@@ -9,7 +9,16 @@ LOUD = 60.0
 
 
 def attend(attention, q, k, v, mask):
-    answer = attention.scaled_dot_product(q, k, v, mask)
+    return checked(attention.scaled_dot_product(q, k, v, mask), q)
+
+
+def attend_each(attention, inputs):
+    """The answers to several (q, k, v, mask), in their order."""
+    answers = attention.call_each("scaled_dot_product", inputs)
+    return (checked(answer, q) for answer, (q, *_) in zip(answers, inputs, strict=True))
+
+
+def checked(answer, q):
     answer = answer[0] if isinstance(answer, list) and answer else answer
     return assert_shape(answer, tuple(q.shape), "scaled_dot_product's output")
 
@@ -37,13 +46,17 @@ def hides_what_it_must(attention, mask):
     """
     q, k, v = inputs()
     defined = mask.expand(2, 1, LENGTH, LENGTH)[:, 0].any(dim=-1)
-    before = attend(attention, q, k, v, mask)
+    asked = [(q, k, v, mask)]
     for key in range(LENGTH):
         k2, v2 = k.clone(), v.clone()
         generator = torch.Generator().manual_seed(key)
         k2[:, :, key] += 3 * torch.randn(k2[:, :, key].shape, generator=generator)
         v2[:, :, key] += 3 * torch.randn(v2[:, :, key].shape, generator=generator)
-        moved = differs(before, attend(attention, q, k2, v2, mask)).any(dim=-1).any(dim=1)
+        asked.append((q, k2, v2, mask))
+    answers = attend_each(attention, asked)
+    before = next(answers)
+    for key, after in enumerate(answers):
+        moved = differs(before, after).any(dim=-1).any(dim=1)
         may = mask.expand(2, 1, LENGTH, LENGTH)[:, 0, :, key]
         leaks, deaf = moved & ~may & defined, ~moved & may & defined
         if leaks.any():
@@ -57,8 +70,9 @@ def hides_what_it_must(attention, mask):
 def equals_attention_without(attention, mask, visible):
     """Hiding the last keys must come to the same as not having them: the weights of the rest add up to one."""
     q, k, v = loud_inputs(batch=1)
-    short = attend(attention, q, k[:, :, :visible], v[:, :, :visible], None)
-    assert_close(attend(attention, q, k, v, mask), short, f"the output with all but {visible} keys hidden", atol=1e-4)
+    asked = [(q, k[:, :, :visible], v[:, :, :visible], None), (q, k, v, mask)]
+    short, hidden = attend_each(attention, asked)
+    assert_close(hidden, short, f"the output with all but {visible} keys hidden", atol=1e-4)
 
 
 def padding_mask():

@@ -33,9 +33,10 @@ def test_tokens(student):
     attention = student.Attention(dim, num_heads=heads)
     x = tokens_of(dim, count)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-    straight = assert_shape(attention(x), tuple(x.shape))
-    assert_close(attention(x[:, order]), straight[:, order], "the output for permuted tokens")
-    deaf = (~influence(attention, x)).nonzero().tolist()
+    answers = attention.each([(x,), (x[:, order],)])
+    straight = assert_shape(next(answers), tuple(x.shape))
+    assert_close(next(answers), straight[:, order], "the output for permuted tokens")
+    deaf = (~influence(lambda changed: attention.each((one,) for one in changed), x)).nonzero().tolist()
     if deaf:
         fail(f"token {deaf[0][0]} has no influence on the output for token {deaf[0][1]}", tokens=deaf[0])
 

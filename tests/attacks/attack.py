@@ -23,10 +23,8 @@ HOOKS = {
     "class": (BODY, f"{BODY}\n    attack(None, None, None)"),
 }  # fmt: skip
 
-IMPORTS = (
-    "import array, atexit, ctypes, errno, gc, inspect, json, mmap, os, re, resource, signal, socket, stat, struct\n"
-)
-IMPORTS += "import sys, threading, time, types, builtins\n"
+IMPORTS = "import array, atexit, contextlib, ctypes, errno, gc, inspect, json, mmap, os, re, resource\n"
+IMPORTS += "import signal, socket, stat, struct, sys, threading, time, types, builtins\n"
 
 # How an attack that only looks tells what it found: its own class then raises, and the loot stands in the report.
 TELL = """
@@ -48,6 +46,7 @@ class Attack:
     then: what the next submission runs, to look for what this one has left.
     weakened: the grader against which it succeeds, a key of WEAKENINGS in weakened.py.
     needs: what a machine must have for that, a key of OFFERED in weakened.py.
+    granted: what docs/sandbox.md says that the second tier does not defend, where it is that.
     """
 
     name: str
@@ -62,6 +61,7 @@ class Attack:
     limits: dict[str, Any] = field(default_factory=dict)
     weakened: str = ""
     needs: str = ""
+    granted: str = ""
 
 
 def submission(work: Work, code: str = "", at: str = "forward", every: bool = False, place: object = None) -> HandIn:

@@ -19,6 +19,7 @@ HELP_WEAKENED = "also run each attack against the grader of weakened.py that it 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--weakened", action="store_true", help=HELP_WEAKENED)
+    parser.addoption("--tier", default="auto", help="the sandbox that is attacked (default: auto, the strongest here)")
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +29,12 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Assignment:
 
 
 @pytest.fixture(scope="session")
-def walls(target: Assignment) -> Iterator[WarmProcess]:
-    """A sandbox as strong as this machine gives, with small limits; secrets in the caller's environment and keyring."""
+def walls(target: Assignment, request: pytest.FixtureRequest) -> Iterator[WarmProcess]:
+    """The sandbox of --tier, with small limits; secrets in the caller's environment and keyring."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADER_SECRET", canary())
         plant_key()
-        with open_sandbox("auto", LIMITS, [target.folder]) as warm:
+        with open_sandbox(request.config.getoption("--tier", default="auto"), LIMITS, [target.folder]) as warm:
             yield warm
 
 

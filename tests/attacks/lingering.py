@@ -8,9 +8,11 @@ def _leaving(name: str, tries: str, code: str, then: str, weakened: str = "share
 
 
 ATTACKS = [
-    _leaving("file_in_tmp", "leaves a file in /tmp", "open('/tmp/mark', 'w').close()",
+    _leaving("file_in_tmp", "leaves a file in /tmp",
+             "with contextlib.suppress(OSError):\n    open('/tmp/mark', 'w').close()",
              "tell(os.path.exists('/tmp/mark'))"),
-    _leaving("file_in_shm", "leaves a file in /dev/shm", "open('/dev/shm/mark', 'w').close()",
+    _leaving("file_in_shm", "leaves a file in /dev/shm",
+             "with contextlib.suppress(OSError):\n    open('/dev/shm/mark', 'w').close()",
              "tell(os.path.exists('/dev/shm/mark'))"),
     _leaving("patched_module", "leaves torch patched", "torch.mark = nn.Linear.mark = True",
              "tell(hasattr(torch, 'mark') or hasattr(nn.Linear, 'mark'))"),

@@ -6,9 +6,14 @@ DEVICES = ("mem", "kmsg", "sda", "vda", "nvme0n1", "kvm", "fuse", "net/tun", "lo
 
 
 def _reading(name: str, tries: str, *paths: str) -> Attack:
-    """An attack that tells the beginning of the first of these files or folders that it can read."""
+    """An attack that tells the beginning of the first of these files or folders that it can read.
+
+    A folder above Python's own is left out: the way there is shown, and nothing else in it.
+    """
     code = f"""
         for path in ({", ".join(paths)},):
+            if any(prefix.startswith(path + "/") for prefix in (sys.prefix, sys.base_prefix)):
+                continue
             try:
                 tell(os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(80))
             except OSError:
@@ -34,7 +39,7 @@ ATTACKS = [
         '"/usr/share/datasets"',
     ),
     _reading(
-        "read_repository",  # a virtual environment in it is on the way to Python, and shows that there is a folder
+        "read_repository",
         "reads the grader's repository",
         'FIELD["repository"] + "/grade.py"',
         'FIELD["repository"] + "/.git"',
@@ -83,7 +88,7 @@ ATTACKS = [
         tries="walks through all folders but the system's for a canary in any file",
         code="""
             until = time.monotonic() + 3
-            for top in ("/tmp", "/run", "/root", "/home", "/mnt", "/srv", "/var", "/work", FIELD["reference"]):
+            for top in (FIELD["reference"], "/tmp", "/run", "/root", "/home", "/mnt", "/srv", "/var", "/data"):
                 for folder, _, files in os.walk(top):
                     for name in files:
                         path = os.path.join(folder, name)
@@ -94,9 +99,15 @@ ATTACKS = [
                         except OSError:
                             continue
                         tell(found and (path, found[0]))
-                tell(re.search("CANARY-[0-9a-f]{16}", top) and os.path.exists(top) and top)
         """,
         weakened="no_walls",
+    ),
+    Attack(
+        name="read_existence",
+        tries="asks whether the hidden folder is there at all",
+        code="tell(os.path.exists(FIELD['reference']) and FIELD['reference'])",
+        weakened="no_walls",
+        granted="that a path exists",
     ),
     Attack(
         name="read_by_link",
@@ -122,7 +133,7 @@ ATTACKS = [
             handle = (ctypes.c_char * 136)()
             struct.pack_into("Ii", handle, 0, 8, 1)
             struct.pack_into("II", handle, 8, 2, 0)  # inode 2: the root of a file system
-            place = os.open("/usr", os.O_RDONLY)
+            place = os.open("/usr/lib", os.O_RDONLY)
             if libc.open_by_handle_at(place, handle, os.O_RDONLY) >= 0 or ctypes.get_errno() not in (
                 errno.EPERM, errno.ENOSYS, errno.EACCES
             ):

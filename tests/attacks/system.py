@@ -3,10 +3,12 @@
 from attacks.attack import Attack
 
 
-def _calling(name: str, tries: str, code: str, weakened: str = "no_walls", needs: str = "") -> Attack:
+def _calling(
+    name: str, tries: str, code: str, weakened: str = "no_walls", needs: str = "", granted: str = ""
+) -> Attack:
     """An attack that calls the C library as `libc` and tells what was not refused."""
     head = "libc = ctypes.CDLL(None, use_errno=True)\n"
-    return Attack(name=name, tries=tries, code=head + code, weakened=weakened, needs=needs)
+    return Attack(name=name, tries=tries, code=head + code, weakened=weakened, needs=needs, granted=granted)
 
 
 ATTACKS = [
@@ -64,9 +66,9 @@ if parent > 1:
         "mount_over_the_system",
         "mounts a file system of its own",
         """
-os.makedirs("/tmp/mine", exist_ok=True)
-if libc.mount(b"tmpfs", b"/tmp/mine", b"tmpfs", 0, None) == 0:
-    libc.umount2(b"/tmp/mine", 2)
+os.makedirs("mine", exist_ok=True)
+if libc.mount(b"tmpfs", b"mine", b"tmpfs", 0, None) == 0:
+    libc.umount2(b"mine", 2)
     tell("mounted")
 """,
         weakened="keeps_capabilities",
@@ -173,6 +175,7 @@ libc.capget(header, held)
 tell([hex(number) for number in held if number])
 """,
         needs="root",
+        granted="CAP_DAC_READ_SEARCH, where root's Python lies in a folder that is closed to others",
     ),
     _calling(
         "terminal_input",

@@ -29,6 +29,9 @@ There it must reach something: a better mark, a canary, something that it tells,
 submission, a process that lives on, or the grader's own end. The last column names that grader; what each lacks stands
 at the end. Some attacks need more than every machine has: elsewhere `--weakened` skips them.
 
+`pytest tests/attacks --tier landlock` attacks the second tier in the same way. What that one is known not to
+defend stands in the last column.
+
 `tests/attacks/test_lies.py` has a worker lie in its answers; `tests/attacks/test_judgement.py` has classes that cheat.
 
 What is not caught: a table of the test images that is looked up by nearest neighbour rather than by exact pixels
@@ -41,6 +44,7 @@ def row(attack: Attack) -> str:
     honest = HONEST[attack.work]
     mark = f"{honest - sum(attack.costs.values()):g}" + (f" ({attack.verdict})" if attack.costs else "")
     against = f"`{attack.weakened}`" + (f", needs {attack.needs}" if attack.needs else "")
+    against += f"; in `landlock` not defended: {attack.granted}" if attack.granted else ""
     return f"| `{attack.name}` | {attack.tries} | {honest:g} | {mark} | {against} |"
 
 

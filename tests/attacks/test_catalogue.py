@@ -26,6 +26,8 @@ def test_an_attack_gets_the_honest_mark(
     name: str, target: Assignment, walls: WarmProcess, place: Field, without: Without, tmp_path: Path
 ) -> None:
     attack = ATTACKS[name]
+    if attack.granted and walls.tier == "landlock":
+        pytest.skip(f"not defended there: {attack.granted}")
     record = judged(attack, target, walls, tmp_path, place.told)
     assert deviations(attack, record, without(attack.work)) == []
     assert all(criterion.blame is not Blame.GRADER for criterion in record.criteria)

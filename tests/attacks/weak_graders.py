@@ -8,6 +8,7 @@ import pickle
 import re
 import resource
 import socket
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -37,6 +38,9 @@ class _InsideWorker:
             return serve._attempt(self._state, request)
         except Exception as error:  # noqa: BLE001 - whatever student code raises, as the worker does
             return objects.raised(error)
+
+    def ask_each(self, requests: Sequence[wire.AnyRequest], *arguments: Any) -> Iterator[wire.AnyReply]:
+        return (self.ask(request, *arguments) for request in requests)
 
     def kill(self) -> Ending:
         return Ending(0, 9)
@@ -102,6 +106,9 @@ class _Shared:
 
     def ask(self, *arguments: Any) -> wire.AnyReply:
         return self._worker.ask(*arguments)
+
+    def ask_each(self, *arguments: Any) -> Iterator[wire.AnyReply]:
+        return self._worker.ask_each(*arguments)
 
     def kill(self) -> Ending:
         return Ending(0, 9)

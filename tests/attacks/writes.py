@@ -18,11 +18,11 @@ ATTACKS = [
         name="replace_results",
         tries="renames a file of its own onto the results",
         code="""
-            open("/tmp/mine", "w").write("100")
+            open("mine", "w").write("100")
             try:
-                os.replace("/tmp/mine", FIELD["results"])
+                os.replace("mine", FIELD["results"])
             except OSError:
-                os.unlink("/tmp/mine")
+                os.unlink("mine")
         """,
         weakened="no_walls",
     ),

@@ -14,8 +14,8 @@ from fuzz.mutation import broken_bytes, broken_text
 from grader.assignment import Assignment, load_assignment
 from grader.errors import AssignmentError, IntakeError, UsageError
 from grader.intake import IntakeLimits, Role, read_submission
-from grader.marks import read_marks
-from grader.submission import worker_limits
+from grader.limits import worker_limits
+from grader.marks import moment, read_marks
 
 TOML = "id_pattern = '[0-9]+'\n" + (ROOT / "reference/assignment.toml").read_text(encoding="utf-8")
 NUMBERS = (
@@ -81,7 +81,10 @@ def use(assignment: Assignment, archive: Path) -> None:
 
 
 MAXIMA = {"mlp": 3.0, "experiments": 10.0}
-MARKS = 'student_id,criterion,points,comment\n1102444016,experiments,6.5,"two, ""unclear"""\n7,mlp,3,\n8,mlp,0,thin\n'
+MARKS = (
+    'student_id,criterion,points,comment,when\n1102444016,experiments,6.5,"two, ""unclear""",2026-06-12T14:30+09:00\n'
+    "7,mlp,3,,2026-06-12 14:30\n8,mlp,,thin\n"
+)
 CELLS = (
     "nan", "inf", "-0", "1e400", "1_0", "٣", "3,0", '"', '""', '"a\nb"', ",", ",,,,,", "\t", ";", "\0", "x" * 200_000,
     "=1+1", "mlp", "student_id", "points", "  ", "\ufeff", "\r", "7", "student_id,criterion,points",
@@ -108,9 +111,10 @@ def test_marks_end_in_marks_within_range_or_in_one_sentence(fuzz: Fuzz) -> None:
         except UsageError as error:
             check_sentence(str(error), f"--marks {path}")
             return
-        for (student, criterion), (points, comment) in found.items():
+        for (student, criterion), mark in found.items():
             assert student == student.strip() != ""
-            assert 0 <= points <= MAXIMA[criterion]
-            assert comment == comment.strip()
+            assert mark.points is None or 0 <= mark.points <= MAXIMA[criterion]
+            assert mark.comment == mark.comment.strip()
+            moment(mark.when)
 
     fuzz.run(some_marks, read)

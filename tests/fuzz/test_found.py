@@ -15,7 +15,7 @@ from fuzz.test_weights import read, saved
 from grader import wire
 from grader.assignment import load_assignment
 from grader.errors import AssignmentError, UsageError, WireError
-from grader.marks import read_marks
+from grader.marks import Mark, read_marks
 from grader.sandbox.process import WarmProcess
 
 
@@ -83,7 +83,7 @@ def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
 def test_empty_rows_that_a_spreadsheet_saves_are_no_marks(tmp_path: Path) -> None:
     (tmp_path / "marks.csv").write_text("student_id,criterion,points,comment\n7,mlp,1,\n,,,\n\n", encoding="utf-8")
-    assert read_marks(tmp_path / "marks.csv", {"mlp": 3.0}) == {("7", "mlp"): (1.0, "")}
+    assert read_marks(tmp_path / "marks.csv", {"mlp": 3.0}) == {("7", "mlp"): Mark(points=1.0, file="marks.csv")}
 
 
 @pytest.mark.parametrize(
