@@ -140,7 +140,7 @@ def check_known(found: list[Message], known: set[tuple[str, bool]], path: Path) 
 
 
 def test_no_template_of_a_page_says_anything_past_the_catalogue() -> None:
-    for path in (ROOT / "grader").rglob("*.jinja"):
+    for path in messages.pages(ROOT / "grader"):
         assert messages.unsaid(path) == [], f"{path.relative_to(ROOT)}: say it with {{{{ say(…) }}}}"
 
 
@@ -445,7 +445,7 @@ def test_a_classs_pages_for_students_are_in_their_language_and_all_else_is_engli
     hand_in = HandIn(name="1.zip", path="1.zip")
     student = Standing("1", counts=Listed(position=0, hand_in=hand_in, key="k", outcome=Outcome(record=exhibited())))
     for language in (ENGLISH, KOREAN):
-        write_results(tmp_path, [student], summarise([student], "a", "1", []), ["mlp"], language)
+        write_results(tmp_path, [student], summarise([student], "a", "1", []), ["mlp"], b"", language)
     written = {path.relative_to(tmp_path).as_posix(): path.read_text("utf-8") for path in tmp_path.rglob("*.*")}
     assert [name for name, text in written.items() if "고쳐야 할 부분" in text] == ["pages/1.html"]
 
