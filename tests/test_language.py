@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,7 @@ from test_inert_reports import HOSTILE, check_inert
 from test_inert_reports import record as hostile_record
 
 from grader.assignment import load_assignment
+from grader.autograder.pack import pack
 from grader.entries import DEFAULT, KINDS, Entry, read_entries
 from grader.errors import AssignmentError
 from grader.gather import HandIn
@@ -52,6 +55,7 @@ from grader.records import (
     Verdict,
     to_json,
 )
+from grader.report.gradescope import results_json
 from grader.report.pages.student import student_page
 from grader.report.results import Standing, summarise, write_results
 from grader.report.terminal import show
@@ -448,6 +452,30 @@ def test_a_classs_pages_for_students_are_in_their_language_and_all_else_is_engli
         write_results(tmp_path, [student], summarise([student], "a", "1", []), ["mlp"], b"", language)
     written = {path.relative_to(tmp_path).as_posix(): path.read_text("utf-8") for path in tmp_path.rglob("*.*")}
     assert [name for name, text in written.items() if "고쳐야 할 부분" in text] == ["pages/1.html"]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(record=localised(record(), KOREAN)),
+        Outcome(reason="1.zip: it is encrypted; pack it again without a password", blame="student"),
+        Outcome(reason="no space is left", blame="grader"),
+    ],
+    ids=["graded", "refused", "not graded"],
+)
+def test_what_students_read_at_gradescope_is_korean(outcome: Outcome) -> None:
+    found = json.loads(results_json(outcome, KOREAN))
+    seen = [test for test in found["tests"] if test["visibility"] == "visible"]
+    for line in "\n".join([found["output"], *(f"{test['name']}\n{test['output']}" for test in seen)]).split("\n"):
+        assert HANGUL.search(line), line
+
+
+def test_the_zip_for_gradescope_says_its_language() -> None:
+    with zipfile.ZipFile(io.BytesIO(pack(ROOT, REFERENCE, language="ko"))) as packed:
+        assert packed.read("language") == b"ko\n"
+        assert HANGUL.search(json.loads(packed.read("unfinished.json"))["output"])
+        assert packed.read("grader/languages/ko.toml") == FILES[0].read_bytes()
+        assert b'--lang "$(cat language)"' in packed.read("run_autograder")
 
 
 def test_an_english_page_is_in_english() -> None:
