@@ -17,13 +17,16 @@ from typing import NamedTuple
 # All that these say may reach a student; of other modules, only what they hand to one of TOLD.
 SPEAKING = (
     "archives", "checking", "checkpoint", "exhibits", "experiments", "flags", "intake", "notebook", "pytest_plugin",
-    "report/pages", "rubric", "sandbox/__init__", "settings", "statements", "submission", "worker/objects",
+    "report/pages/excerpts", "report/pages/pictures", "report/pages/plots", "report/pages/student", "rubric",
+    "sandbox/__init__", "settings", "statements", "submission", "worker/objects",
     "worker/weights",
 )  # fmt: skip
 TOLD = frozenset(
     {"IntakeError", "NotGraded", "NotebookError", "WireError", "Missing", "Raised", "Failed", "TimedOut", "OutOfMemory"}
     | {"Died", "BadCheckpoint", "Flag", "Diagnosis", "Ending", "fail", "assert_tensor", "assert_shape", "assert_close"}
 )
+SKELETON = "skeleton"  # the beginning of somebody's assignment, which says what it wants
+FOR_STAFF = ("classroom.html.jinja",)  # pages in English
 SAY = "say"  # takes a report's own words
 FIGURE = "figure"  # takes labels, in whatever place
 # What is handed to these is for whoever runs the grader, or for no one.
@@ -78,6 +81,8 @@ def in_python(path: Path, everything: bool = True) -> Iterator[Message]:
 def in_engine(package: Path) -> Iterator[Message]:
     """The messages of all modules of a package: of SPEAKING everything, of the others what they hand to one of TOLD."""
     for path in sorted(package.rglob("*.py")):
+        if path.is_relative_to(package / SKELETON):
+            continue
         name = path.relative_to(package).with_suffix("").as_posix()
         yield from in_python(path, any(name == speaking or name.startswith(f"{speaking}/") for speaking in SPEAKING))
 
@@ -101,9 +106,14 @@ def in_checks(folder: Path) -> Iterator[Message]:
         yield from in_python(path)
 
 
+def pages(folder: Path) -> list[Path]:
+    """The templates of what students see."""
+    return [path for path in sorted(folder.rglob("*.jinja")) if path.name not in FOR_STAFF]
+
+
 def in_templates(folder: Path) -> Iterator[Message]:
     """What the templates of pages say in words of their own."""
-    for path in sorted(folder.rglob("*.jinja")):
+    for path in pages(folder):
         text = path.read_text(encoding="utf-8")
         for said in re.finditer(r"\bsay\(\"([^\"]*)\"", text):
             yield Message(holes_blank(said[1]), path, text.count("\n", 0, said.start()) + 1, said=True)

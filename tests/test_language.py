@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,7 @@ from test_inert_reports import HOSTILE, check_inert
 from test_inert_reports import record as hostile_record
 
 from grader.assignment import load_assignment
+from grader.autograder.pack import pack
 from grader.entries import DEFAULT, KINDS, Entry, read_entries
 from grader.errors import AssignmentError
 from grader.gather import HandIn
@@ -52,6 +55,7 @@ from grader.records import (
     Verdict,
     to_json,
 )
+from grader.report.gradescope import results_json
 from grader.report.pages.student import student_page
 from grader.report.results import Standing, summarise, write_results
 from grader.report.terminal import show
@@ -140,7 +144,7 @@ def check_known(found: list[Message], known: set[tuple[str, bool]], path: Path) 
 
 
 def test_no_template_of_a_page_says_anything_past_the_catalogue() -> None:
-    for path in (ROOT / "grader").rglob("*.jinja"):
+    for path in messages.pages(ROOT / "grader"):
         assert messages.unsaid(path) == [], f"{path.relative_to(ROOT)}: say it with {{{{ say(…) }}}}"
 
 
@@ -202,6 +206,9 @@ TOLD = {
     "the Mlp's output has shape (2, 3), expected (2, 6)": (
         "Mlp의 출력의 모양(shape)이 (2, 3)입니다. (2, 6)이어야 합니다"
     ),
+    "the output of Mlp(8, 20, None) has shape (2, 3, 8), expected (2, 3, 12)": (
+        "Mlp(8, 20, None)의 출력의 모양(shape)이 (2, 3, 8)입니다. (2, 3, 12)여야 합니다"
+    ),
     "1.zip: the file is empty, as after a broken upload; pack and hand it in again": (
         "1.zip: 업로드가 중단된 것처럼 파일이 비어 있습니다. 다시 압축하여 제출하십시오"
     ),
@@ -248,6 +255,17 @@ TOLD = {
 @pytest.mark.parametrize("english", TOLD)
 def test_messages_within_messages_are_translated_too(english: str) -> None:
     assert KOREAN.translate(english) == TOLD[english]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_what_submissions_were_really_told_is_translated_to_the_end(code: str) -> None:
+    """told.txt: one of each kind of what mutants, odd archives and odd notebooks were told."""
+    known = catalogue(code, REFERENCE)
+    told = (Path(__file__).parent / "told.txt").read_text(encoding="utf-8").splitlines()
+    assert len(told) > 90
+    for message in told:
+        left = re.search(r"(?:\b[a-z]{2,}\b[ ,]+){3}\b[a-z]{2,}\b", known.translate(message))
+        assert left is None, f"“{left[0]}” is left of “{message}”"
 
 
 @pytest.mark.parametrize(
@@ -407,7 +425,10 @@ def exhibited() -> Record:
             )
             for accuracy in (None, 91.0)
         ),
-        left_out=("“Which patch goes into which token” could not be drawn: the sandbox ended meanwhile",),
+        left_out=(
+            "“Which patch goes into which token”, “Who hears whom under both masks”: not drawn; "
+            "the sandbox ended meanwhile",
+        ),
     )
     by_hand = replace(record().criteria[0], id="k", by_hand=HandMark(points=1, comment="", computed=0), proposed=False)
     return replace(record(), exhibits=exhibits, criteria=(*record().criteria, by_hand))
@@ -428,9 +449,33 @@ def test_a_classs_pages_for_students_are_in_their_language_and_all_else_is_engli
     hand_in = HandIn(name="1.zip", path="1.zip")
     student = Standing("1", counts=Listed(position=0, hand_in=hand_in, key="k", outcome=Outcome(record=exhibited())))
     for language in (ENGLISH, KOREAN):
-        write_results(tmp_path, [student], summarise([student], "a", "1", []), ["mlp"], language)
+        write_results(tmp_path, [student], summarise([student], "a", "1", []), ["mlp"], b"", language)
     written = {path.relative_to(tmp_path).as_posix(): path.read_text("utf-8") for path in tmp_path.rglob("*.*")}
     assert [name for name, text in written.items() if "고쳐야 할 부분" in text] == ["pages/1.html"]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(record=localised(record(), KOREAN)),
+        Outcome(reason="1.zip: it is encrypted; pack it again without a password", blame="student"),
+        Outcome(reason="no space is left", blame="grader"),
+    ],
+    ids=["graded", "refused", "not graded"],
+)
+def test_what_students_read_at_gradescope_is_korean(outcome: Outcome) -> None:
+    found = json.loads(results_json(outcome, KOREAN))
+    seen = [test for test in found["tests"] if test["visibility"] == "visible"]
+    for line in "\n".join([found["output"], *(f"{test['name']}\n{test['output']}" for test in seen)]).split("\n"):
+        assert HANGUL.search(line), line
+
+
+def test_the_zip_for_gradescope_says_its_language() -> None:
+    with zipfile.ZipFile(io.BytesIO(pack(ROOT, REFERENCE, language="ko"))) as packed:
+        assert packed.read("language") == b"ko\n"
+        assert HANGUL.search(json.loads(packed.read("unfinished.json"))["output"])
+        assert packed.read("grader/languages/ko.toml") == FILES[0].read_bytes()
+        assert b'--lang "$(cat language)"' in packed.read("run_autograder")
 
 
 def test_an_english_page_is_in_english() -> None:

@@ -8,7 +8,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from grader.entries import DEFAULT
 from grader.errors import UsageError
+from grader.language import ENGLISH, Catalogue, catalogue
 from grader.records import Blame
 from grader.report.gradescope import results_json
 from grader.work import Outcome
@@ -16,13 +18,16 @@ from grader.work import Outcome
 SCRIPTS = ("setup.sh", "run_autograder")
 PROJECT = ("grade.py", "pyproject.toml", "constraints.txt", "README.md", "LICENSE")  # pip reads the last two as well
 UNFINISHED = "unfinished.json"
+LANGUAGE = "language"
 PIP = "pip.conf"
 _HIDDEN = (".", "__pycache__")
 _URL = re.compile(r"https?://[!-~]+")  # no blanks, so that it stays one line and one word
 
 
-def pack(project: Path, assignment: Path, index: str = "") -> bytes:
-    """The zip of a checkout with an assignment. index: where pip finds a CPU build of torch, besides its own index.
+def pack(project: Path, assignment: Path, index: str = "", language: str = DEFAULT) -> bytes:
+    """The zip of a checkout with an assignment.
+
+    index: where pip finds a CPU build of torch, besides its own index. language: what students read the results in.
 
     Raises UsageError where the checkout is not whole or the index is no URL.
     """
@@ -33,16 +38,17 @@ def pack(project: Path, assignment: Path, index: str = "") -> bytes:
     files |= {name: (_read(scripts / name), 0o755) for name in SCRIPTS}
     files |= {f"grader/{name}": (data, 0o644) for name, data in _below(project / "grader")}
     files |= {f"reference/{name}": (data, 0o644) for name, data in _below(assignment)}
-    files[UNFINISHED] = (unfinished(), 0o644)
+    files[UNFINISHED] = (unfinished(catalogue(language, assignment)), 0o644)
+    files[LANGUAGE] = (f"{language}\n".encode(), 0o644)
     if index:
         files[PIP] = (f"[install]\nextra-index-url = {index}\n".encode(), 0o644)
     return _zip(files)
 
 
-def unfinished() -> bytes:
+def unfinished(known: Catalogue = ENGLISH) -> bytes:
     """What results.json holds until there is something better: the run may be killed at any moment."""
     reason = "the autograder ended before it could say how it went: its time or its memory may have run out"
-    return results_json(Outcome(reason=reason, blame=Blame.GRADER))
+    return results_json(Outcome(reason=reason, blame=Blame.GRADER), known)
 
 
 def _read(path: Path) -> bytes:

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from grader.commands.common import FULL_MARKS, NOT_GRADED, a_path, new_parser, unread
+from msgspec.structs import replace
+
+from grader.commands.common import FULL_MARKS, NOT_GRADED, a_path, add_language, new_parser, unread
 from grader.errors import UsageError
 from grader.files import write_whole
 from grader.inert import one_line
+from grader.language import catalogue, localised
 
 if TYPE_CHECKING:
     from grader.work import Outcome
@@ -26,6 +29,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
     )
+    add_language(parser)
     options = parser.parse_args(arguments)
 
     from grader.autograder.harness import RESULTS, SUBMISSION, outcome_of
@@ -35,8 +39,10 @@ def run(arguments: list[str]) -> int:
         raise UsageError(f"{options.root} has no folder {SUBMISSION}; name the one that Gradescope filled")
     outcome = outcome_of(options.root, options.assignment, options.sandbox)
     (options.root / RESULTS).parent.mkdir(exist_ok=True)
-    write_whole(options.root / RESULTS, results_json(outcome))
     record = outcome.record
+    known = catalogue(options.lang, options.assignment)
+    told = outcome if record is None else replace(outcome, record=localised(record, known))
+    write_whole(options.root / RESULTS, results_json(told, known))
     with unread(sys.stdout):
         for line in _said(outcome):
             print(one_line(line))

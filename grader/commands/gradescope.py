@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from grader.commands.common import FULL_MARKS, HERE, a_path, new_parser, unread
+from grader.commands.common import FULL_MARKS, HERE, a_path, add_language, new_parser, unread
 from grader.commands.reports import refuse_unwritable
 from grader.files import STANDARD_OUTPUT, write_whole
 from grader.inert import one_line
@@ -31,6 +31,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--pip-index", default="", metavar="URL", help="an index with CPU builds of torch, besides pip's own"
     )
+    add_language(parser)
     options = parser.parse_args(arguments)
 
     from grader.assignment import load_assignment
@@ -38,7 +39,7 @@ def run(arguments: list[str]) -> int:
 
     refuse_unwritable("--output", options.output)
     assignment = load_assignment(options.assignment)
-    data = pack(HERE, assignment.folder, options.pip_index)
+    data = pack(HERE, assignment.folder, options.pip_index, options.lang)
     write_whole(options.output, data)
     if options.output != STANDARD_OUTPUT:
         with unread(sys.stdout):

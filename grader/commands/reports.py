@@ -104,7 +104,7 @@ def write_one(options: argparse.Namespace, standing: Standing, known: Catalogue)
         told = standing.outcome
         if told.record is not None:
             told = replace(told, record=localised(told.record, known))
-        write_whole(options.gradescope, results_json(told))
+        write_whole(options.gradescope, results_json(told, known))
     if options.github:
         _print(github.commands(github.annotations_of(standing)))
         _append(github.summary(standing, _room()))

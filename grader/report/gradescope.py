@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from grader.inert import one_line
+from grader.language import ENGLISH, Catalogue
 from grader.records import CriterionResult, Record, Verdict
 from grader.report.wording import MOST, accuracy_words, reasons, verdict_words
 from grader.work import Outcome
@@ -24,21 +25,28 @@ _MOST_FLAGS = 200
 _MOST_PASSED = 200
 
 
-def results_json(outcome: Outcome) -> bytes:
-    """The file for one submission. Where it was not graded, the file says why, and that its 0 stands for no mark."""
-    top = _graded(outcome.record) if outcome.record is not None else _not_graded(outcome)
+def results_json(outcome: Outcome, known: Catalogue = ENGLISH) -> bytes:
+    """The file for one submission, whose record comes in the language of `known`.
+
+    Where it was not graded, the file says why, and that its 0 stands for no mark.
+    """
+    top = _graded(outcome.record, known) if outcome.record is not None else _not_graded(outcome, known)
     return msgspec.json.format(msgspec.json.encode(top), indent=2) + b"\n"
 
 
-def _graded(record: Record) -> dict[str, Any]:
-    tests = [_test(number, criterion, record) for number, criterion in enumerate(record.criteria, start=1)]
+def _graded(record: Record, known: Catalogue) -> dict[str, Any]:
+    tests = [_test(number, criterion, record, known) for number, criterion in enumerate(record.criteria, start=1)]
+
+
+def _graded(record: Record, known: Catalogue) -> dict[str, Any]:
+    tests = [_test(number, criterion, record, known) for number, criterion in enumerate(record.criteria, start=1)]
     if record.flags:
         lines = [f"{one_line(flag.id, MOST)}: {one_line(flag.message, MOST)}" for flag in record.flags[:_MOST_FLAGS]]
         tests.append(_hidden(FLAGS, "\n".join(lines)))
     return {
         "score": record.score,
         "execution_time": round(record.seconds, 3),
-        "output": "\n".join(_headline(record)),
+        "output": "\n".join(_headline(record, known)),
         **_TEXT,
         **_SEEN,
         "tests": tests,
@@ -55,20 +63,22 @@ def _graded(record: Record) -> dict[str, Any]:
     }
 
 
-def _headline(record: Record) -> Iterator[str]:
-    yield f"{record.score:g} of {record.max_score:g} points"
-    if accuracy := accuracy_words(record):
+def _headline(record: Record, known: Catalogue) -> Iterator[str]:
+    yield known.say("{points} of {most} points", points=f"{record.score:g}", most=f"{record.max_score:g}")
+    if accuracy := accuracy_words(record, known):
         yield accuracy
     if any(criterion.proposed for criterion in record.criteria):
-        yield "(proposed): course staff confirm or change these points."
+        yield known.say("(proposed): course staff confirm or change these points.")
     if record.needs_person:
-        yield "The grader itself failed in places, through no fault of yours: course staff have to look at these."
+        yield known.say(
+            "The grader itself failed in places, through no fault of yours: course staff have to look at these."
+        )
 
 
-def _test(number: int, criterion: CriterionResult, record: Record) -> dict[str, Any]:
+def _test(number: int, criterion: CriterionResult, record: Record, known: Catalogue) -> dict[str, Any]:
     passed = [check for check in criterion.checks if check.verdict is Verdict.PASSED]
-    lines = [verdict_words(criterion), *reasons(criterion, record.diagnoses)]
-    lines += [f"passed: {one_line(check.title, MOST)}" for check in passed[:_MOST_PASSED]]
+    lines = [verdict_words(criterion, known), *reasons(criterion, record.diagnoses, known)]
+    lines += [f"{known.say('passed')}: {one_line(check.title, MOST)}" for check in passed[:_MOST_PASSED]]
     test: dict[str, Any] = {
         "name": one_line(criterion.title, MOST),
         "name_format": "text",
@@ -97,13 +107,14 @@ def _hidden(name: str, output: str) -> dict[str, Any]:
     }
 
 
-def _not_graded(outcome: Outcome) -> dict[str, Any]:
+def _not_graded(outcome: Outcome, known: Catalogue) -> dict[str, Any]:
     reason = one_line(outcome.reason, MOST)
     if outcome.blame == "student":
-        output = f"This submission cannot be graded: {reason}\nMend it and hand it in again."
+        why = known.say("This submission cannot be graded: {reason}", reason=known.translate(reason))
+        output = f"{why}\n{known.say('Mend it and hand it in again.')}"
         tests = []
     else:
-        output = (
+        output = known.say(
             "The grader itself failed, through no fault of yours. The 0 stands for no mark: course staff have to look, "
             "and to run the autograder again."
         )

@@ -38,7 +38,7 @@ def by_message(checks: Sequence[CheckResult]) -> dict[str, list[CheckResult]]:
     return grouped
 
 
-def reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
+def reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis], known: Catalogue = ENGLISH) -> Iterator[str]:
     """The named mistakes, then the checks that did not pass with what each cost, and why."""
     for diagnosis in diagnoses:
         if diagnosis.criterion == criterion.id:
@@ -46,7 +46,8 @@ def reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis]) -> Itera
     for message, checks in by_message(not_passed(criterion)).items():
         for check in checks:
             yield f"-{check.max_points - check.points:g}  {one_line(check.title, MOST)}"
-        yield f"{checks[0].verdict.value}: {one_line(message, MOST)}" if message else checks[0].verdict.value
+        verdict = known.say(checks[0].verdict.value)
+        yield f"{verdict}: {one_line(message, MOST)}" if message else verdict
 
 
 def accuracy_words(record: Record, known: Catalogue = ENGLISH) -> str:

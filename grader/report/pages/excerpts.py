@@ -76,8 +76,9 @@ class Pieces:
                 shown += [CodeLine(0, "")] * (gap and bool(shown)) + [line]
                 gap = False
         first = next((line.number for line in all_lines if line.kind == kind), excerpt.line)
-        said = f"Look at line {first} in" if mark.exact else "Written in"
-        return Piece(f"{said} {self._title(excerpt)}", _dedented(shown), _anchor(mark.excerpt, first))
+        place = self._title(excerpt)
+        said = f"Look at line {first} in {place}" if mark.exact else f"Written in {place}"
+        return Piece(said, _dedented(shown), _anchor(mark.excerpt, first))
 
 
 def _anchor(number: int, line: int = 0) -> str:
