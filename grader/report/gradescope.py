@@ -36,10 +36,6 @@ def results_json(outcome: Outcome, known: Catalogue = ENGLISH) -> bytes:
 
 def _graded(record: Record, known: Catalogue) -> dict[str, Any]:
     tests = [_test(number, criterion, record, known) for number, criterion in enumerate(record.criteria, start=1)]
-
-
-def _graded(record: Record, known: Catalogue) -> dict[str, Any]:
-    tests = [_test(number, criterion, record, known) for number, criterion in enumerate(record.criteria, start=1)]
     if record.flags:
         lines = [f"{one_line(flag.id, MOST)}: {one_line(flag.message, MOST)}" for flag in record.flags[:_MOST_FLAGS]]
         tests.append(_hidden(FLAGS, "\n".join(lines)))
