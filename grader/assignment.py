@@ -60,6 +60,7 @@ class CheckpointSpec(Frozen, frozen=True):
     images: str
     labels: str
     bar: Annotated[float, msgspec.Meta(ge=0, le=1)]  # the share that must be right
+    public: tuple[str, ...] = ()  # where students have the held-out files: for the self-check; relative to the hand-in
     digests: dict[str, str] = {}  # SHA-256 of the held-out files, by path; `grade.py doctor` compares
     fixed: dict[str, int | float | str] = {}
     classes: Count = 10

@@ -2,9 +2,9 @@
 
 A mutant is a small patch of the reference, in mutants/<criterion>.toml of the assignment's folder:
 
-    [scale_by_dim]
-    message = "The scores are divided by √dim; divide them by √word_dim, the length of one head's query."
-    edits = [["math.sqrt(self.word_dim)", "math.sqrt(self.dim)"]]
+    [dense_no_bias]
+    message = "The bias is not added: the answer is x Wᵀ + b."
+    edits = [["x @ self.weight.T + self.bias", "x @ self.weight.T"]]
 
 Each edit is a text that stands exactly once in the solution's code, and what replaces it. A variant is a Python file of
 cells, each headed by a line that says which notebook it goes into, and where:

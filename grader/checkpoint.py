@@ -26,6 +26,7 @@ from grader.transform import Affine, transform_of
 MAX_CANDIDATES = 16  # constructor calls tried against the weights' shapes
 MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be seen in weights)
 MENDING = "save the trained weights again, with torch.save(model.state_dict(), …)"
+GZIP_MAGIC = b"\x1f\x8b"
 NOISY_IMAGES = 1_000  # shown once more with noise
 NOISE_LEVELS = 2  # grey levels up or down, of 256; the reference answers alike up to 8
 WARM_BATCHES = 3  # after this many, the time for the whole is estimated
@@ -315,7 +316,7 @@ def _right(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def held_out(folder: Path, images: str, labels: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """The held-out images (N, H, W) uint8 and labels (N,) int64 from gzipped IDX files. Raises AssignmentError."""
+    """The held-out images (N, H, W) uint8 and labels (N,) int64 from IDX files, gzipped or not. Raises AssignmentError."""
     pair = _idx(folder / images), _idx(folder / labels).long()
     if len(pair[0]) != len(pair[1]):
         raise AssignmentError(f"{folder / images} holds {len(pair[0])} images but {len(pair[1])} labels")
@@ -325,7 +326,8 @@ def held_out(folder: Path, images: str, labels: str) -> tuple[torch.Tensor, torc
 def _idx(path: Path) -> torch.Tensor:
     """An IDX file of bytes (magic 0, 0, 8, rank; sizes big-endian; http://yann.lecun.com/exdb/mnist describes it)."""
     try:
-        data = gzip.decompress(path.read_bytes())
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data[:2] == GZIP_MAGIC else data
     except (OSError, EOFError, ValueError) as error:
         raise AssignmentError(f"the held-out set {path} cannot be read: {error}") from None
     if data[:3] != b"\0\0\x08":

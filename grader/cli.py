@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from grader.commands.common import INTERRUPTED, USAGE, warn
 from grader.errors import GraderError
 
+SELF_CHECK = "--self-check"
 VERBS = (
     "merge",
     "template",
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # Korean names, on a terminal that knows ASCII alone
-    verb, rest = (arguments[0], arguments[1:]) if arguments[:1] and arguments[0] in VERBS else ("grade", arguments)
+    verb, rest = _verb(arguments)
     try:
         code: int = importlib.import_module(f"grader.commands.{verb}").run(rest)
         return code
@@ -43,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("interrupted; nothing was written")
         return INTERRUPTED
+
+
+def _verb(arguments: list[str]) -> tuple[str, list[str]]:
+    """The module of `grader.commands` that is meant, and what is left for it."""
+    if SELF_CHECK in arguments:
+        return "selfcheck", [word for word in arguments if word != SELF_CHECK]
+    return (arguments[0], arguments[1:]) if arguments[:1] and arguments[0] in VERBS else ("grade", arguments)
 
 
 def _open_standard_streams() -> None:

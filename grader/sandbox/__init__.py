@@ -36,6 +36,7 @@ from typing import Literal, Protocol
 
 from grader.wire import AnyReply, AnyRequest, Caps
 
+SIGKILL = 9  # the signal module of Windows has none
 WALLED = ("bwrap", "landlock")  # strongest first
 TIERS = ("auto", *WALLED, "none")
 
@@ -88,7 +89,7 @@ class Ending:
     @property
     def from_outside(self) -> bool:
         """Neither the limits, nor we, nor (behind the walls) its own code: the machine ended it."""
-        return self.signal == signal.SIGKILL and not self.limit and not self.killed
+        return self.signal == SIGKILL and not self.limit and not self.killed
 
     def __str__(self) -> str:
         if self.killed:

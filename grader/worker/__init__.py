@@ -8,6 +8,7 @@
     serve.py     answers requests off the wire, one at a time
     objects.py   describes and converts what student code made
     weights.py   reads a `.pth`
+    plain.py     the same answers from an ordinary process, for a student's own machine
 
 Nothing in here is trusted by anybody, and nothing on the trusted side imports it.
 """

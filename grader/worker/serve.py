@@ -32,10 +32,15 @@ class State:
 
 
 def serve(sock: socket.socket, limits: wire.WorkerLimits) -> None:
-    """Say that the worker is ready, then answer until the end of file."""
+    """Give up every other descriptor, then answer until the end of file."""
     from grader.worker.confine import keep_only
 
     keep_only({sock.fileno()})
+    answer_all(sock)
+
+
+def answer_all(sock: socket.socket) -> None:
+    """Say that the worker is ready, then answer until the end of file."""
     torch.set_num_threads(1)
     state = State()
     wire.send(sock, wire.Value(value="ready"))
