@@ -316,7 +316,7 @@ def _right(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def held_out(folder: Path, images: str, labels: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """The held-out images (N, H, W) uint8 and labels (N,) int64 from IDX files, gzipped or not. Raises AssignmentError."""
+    """The held-out images (N, H, W) uint8, labels (N,) int64: IDX files, gzipped or not. Raises AssignmentError."""
     pair = _idx(folder / images), _idx(folder / labels).long()
     if len(pair[0]) != len(pair[1]):
         raise AssignmentError(f"{folder / images} holds {len(pair[0])} images but {len(pair[1])} labels")

@@ -12,14 +12,7 @@ from grader.commands.common import INTERRUPTED, USAGE, warn
 from grader.errors import GraderError
 
 SELF_CHECK = "--self-check"
-VERBS = (
-    "merge",
-    "template",
-    "verify",
-    "doctor",
-    "new",
-    "public",
-)  # each a module of grader.commands; else to be graded
+VERBS = ("merge", "template", "verify", "doctor", "new", "public")  # modules of grader.commands; else it is graded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

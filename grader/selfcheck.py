@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -68,7 +67,9 @@ def self_check(path: Path, public: Public, progress: Callable[[str, int, int], N
     lines = [_complete(submission, public), *_parsing(notebooks, public)]
     place = path.resolve() if is_folder else Path.cwd()
     held_out = _held_out(config.checkpoint, place) if config.checkpoint else None
-    assignment = Assignment(held_out or place, config)
+    if held_out is not None:
+        config = replace(config, checkpoint=held_out)
+    assignment = Assignment(place, config)
     student = Student(PlainSandbox(), assignment, notebooks, untouched)
     with contextlib.closing(student):
         lines += [_class(student, name, public) for name in config.classes]
@@ -188,6 +189,8 @@ def _weights(trained: TrainedModel, has_images: bool) -> Iterator[Line]:
         yield Line("Test accuracy", getattr(error, "verdict", "skipped"), str(error))
         return
     assert result.accuracy is not None
+    assert result.correct is not None
+    assert result.total is not None
     reached = result.correct >= trained.spec.bar * result.total
     below = "" if reached else f", below {trained.spec.bar:.2%}"
     said = f"{result.correct:,} of {result.total:,} test images are right: {result.accuracy:.2%}{below}"
@@ -202,16 +205,21 @@ def _why_skipped(spec: CheckpointSpec) -> str:
     )
 
 
-def _held_out(spec: CheckpointSpec, place: Path) -> Path | None:
-    """The folder with the held-out images, if this machine has one."""
+def _held_out(spec: CheckpointSpec, place: Path) -> CheckpointSpec | None:
+    """`spec` with the held-out files where this machine has them, if it has."""
     for folder in (place / name for name in spec.public):
-        if all(_is_whole(folder / name, spec.digests.get(name, "")) for name in (spec.images, spec.labels)):
-            return folder
+        images, labels = (_there(folder, name, spec.digests.get(name, "")) for name in (spec.images, spec.labels))
+        if images is not None and labels is not None:
+            return replace(spec, images=str(images), labels=str(labels))
     return None
 
 
-def _is_whole(path: Path, digest: str) -> bool:
-    return path.is_file() and digest in ("", hashlib.sha256(path.read_bytes()).hexdigest())
+def _there(folder: Path, name: str, digest: str) -> Path | None:
+    """The file as it was published, or unpacked beside it, as torchvision does."""
+    packed, unpacked = folder / name, folder / name.removesuffix(".gz")
+    if packed.is_file() and digest in ("", hashlib.sha256(packed.read_bytes()).hexdigest()):
+        return packed
+    return unpacked if unpacked.is_file() and unpacked != packed else None
 
 
 def _cleared(notebooks: Mapping[str, Notebook | str]) -> Iterator[str]:

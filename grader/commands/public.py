@@ -20,7 +20,7 @@ def run(arguments: list[str]) -> int:
 
     from grader.assignment import load_assignment
     from grader.files import write_whole
-    from grader.public import pack, public_of
+    from grader.packing import pack, public_of
 
     write_whole(options.output, pack(public_of(load_assignment(options.assignment))))
     with unread(sys.stdout):

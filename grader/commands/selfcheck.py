@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,14 @@ UNSAID = """\
 Not checked here: whether your classes compute what they should (only the shapes of their answers were looked at), what
 you wrote about your experiments, and whether given code was changed. Your code ran as you, without a sandbox. When it
 is graded it has no network, no GPU, and limits of time and memory."""
-PACKAGES = {"torch": "torch", "msgspec": "msgspec", "safetensors": "safetensors numpy", "IPython": "ipython"}
+PACKAGES = {  # by the name of the module
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "msgspec": "msgspec",
+    "safetensors": "safetensors",
+    "IPython": "ipython",
+}
 
 
 def run(arguments: list[str]) -> int:
@@ -32,16 +40,13 @@ def run(arguments: list[str]) -> int:
     parser.epilog = None
     parser.add_argument("path", type=a_path, metavar="PATH", help="your archive, or the folder with your notebooks")
     options = parser.parse_args(arguments)
-    try:
-        from grader.selfcheck import self_check
-
-        found = self_check(options.path, _public(options.assignment), _progress)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "grader").partition(".")[0]
-        if missing == "grader":
-            raise
-        warn(f"{missing} is not installed for this Python: python -m pip install {PACKAGES.get(missing, missing)}")
+    missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        warn(f"this Python lacks {', '.join(missing)}: python -m pip install {' '.join(missing)}")
         return USAGE
+    from grader.selfcheck import self_check
+
+    found = self_check(options.path, _public(options.assignment), _progress)
     with unread(sys.stdout):
         print("\n".join(_shown(found)))
     return FULL_MARKS if found.is_well else POINTS_LOST
@@ -55,8 +60,9 @@ def _public(folder: Path) -> Public:
     if packed.is_file() and folder == HERE / "reference":
         return public.read_public(packed.read_bytes())
     from grader.assignment import load_assignment
+    from grader.packing import public_of
 
-    return public.public_of(load_assignment(folder))
+    return public_of(load_assignment(folder))
 
 
 def _progress(what: str, done: int, total: int) -> None:

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import IO
 
 from grader import wire
 from grader.errors import SandboxError
 from grader.sandbox import Ending
-from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]  # the folder, or the zip, that holds the package `grader`
 BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.worker.plain import main; main()"
@@ -41,7 +41,7 @@ class PlainSandbox:
         """Start a process. Raises SandboxError where it does not call back."""
         place = contextlib.ExitStack()
         folder = place.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-        log: IO[bytes] = place.enter_context(tempfile.TemporaryFile())
+        log: IO[bytes] = place.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - `place` closes it
         token = secrets.token_hex(TOKEN_BYTES // 2)
         with place, socket.create_server(("127.0.0.1", 0)) as listener:
             process = subprocess.Popen(
