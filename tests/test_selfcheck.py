@@ -39,10 +39,10 @@ def imported(name, globals=None, *rest, **more):
     if name in ("fcntl", "resource", "pwd", "grp", "termios", "syslog") and asker.startswith("grader"):
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)
     return genuine(name, globals, *rest, **more)
-builtins.__import__ = imported
+builtins.__import__ = imported  # subprocess itself needs SIGKILL where it is not on Windows
 for module, names in (
     (os, "fork forkpty killpg wait4 sched_getaffinity getuid setsid memfd_create pidfd_open"),
-    (signal, "SIGKILL pthread_sigmask sigtimedwait alarm setitimer"), (socket, "AF_UNIX send_fds recv_fds"),
+    (signal, "pthread_sigmask sigtimedwait alarm setitimer"), (socket, "AF_UNIX send_fds recv_fds"),
     (select, "poll epoll"),
 ):
     for name in names.split():
