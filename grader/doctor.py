@@ -31,7 +31,7 @@ INSTALLERS = {
     "zypper": "zypper install -y bubblewrap",
     "apk": "apk add bubblewrap",
 }
-SELF_CHECK = "python grade.py HAND-IN --sandbox none"
+SELF_CHECK = "python grade.py --self-check HAND-IN"
 TRY_BUBBLEWRAP = "bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev true"
 CONTAINER_WALLS = ("seccomp", "apparmor", "systempaths")
 KNOWN_MACHINES = ("x86_64", "aarch64")  # those that the system-call filter has numbers for

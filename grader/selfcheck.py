@@ -193,7 +193,7 @@ def _weights(trained: TrainedModel, has_images: bool) -> Iterator[Line]:
     assert result.total is not None
     reached = result.correct >= trained.spec.bar * result.total
     below = "" if reached else f", below {trained.spec.bar:.2%}"
-    said = f"{result.correct:,} of {result.total:,} test images are right: {result.accuracy:.2%}{below}"
+    said = f"{result.correct} of {result.total} test images are right: {result.accuracy:.2%}{below}"
     yield Line("Test accuracy", "passed" if reached else "failed", said)
 
 

@@ -36,6 +36,9 @@ Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks a
   python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
   python grade.py verify                        prove the assignment: reference, template, mutants, variants
   python grade.py doctor                        what this machine offers, and the command that mends what is missing
+  python grade.py new PATH                      lay out a new assignment (docs/writing-an-assignment.md)
+  python grade.py public                        pack what students check themselves with
+  python grade.py --self-check PATH             check your own work: no hidden checks, no sandbox, any system
 """
 
 
@@ -49,7 +52,7 @@ def run(arguments: list[str]) -> int:
         help="the archive or folder; with --out, any number",
     )
     parser.add_argument("--json", type=a_path, metavar="FILE", help="write the record to FILE; - for standard output")
-    parser.add_argument("--no-accuracy", action="store_true", help="leave out the 10,000 test images")
+    parser.add_argument("--no-accuracy", action="store_true", help="leave out the held-out images")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
         "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
