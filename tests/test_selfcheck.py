@@ -166,8 +166,8 @@ def test_wrong_use_is_one_sentence(tmp_path: Path, told: Public, capsys: pytest.
     bare = subprocess.run([sys.executable, "-IS", file, "."], capture_output=True, text=True, check=False)
     assert bare.returncode == 2
     assert bare.stderr == (
-        "grade.py: this Python lacks torch, torchvision, numpy, msgspec, safetensors, ipython: "
-        "python -m pip install torch torchvision numpy msgspec safetensors ipython\n"
+        "grade.py: this Python lacks torch, numpy, msgspec, safetensors, ipython: "
+        "python -m pip install torch numpy msgspec safetensors ipython\n"
     )
 
 

@@ -28,7 +28,6 @@ network, no GPU, and limits of time and memory."""
 EXPERIMENTS = " Nor was what you wrote about your experiments."
 PACKAGES = {  # by the name of the module
     "torch": "torch",
-    "torchvision": "torchvision",
     "numpy": "numpy",
     "msgspec": "msgspec",
     "safetensors": "safetensors",
