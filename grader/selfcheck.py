@@ -81,7 +81,8 @@ def self_check(path: Path, public: Public, progress: Callable[[str, int, int], N
             notes = (*submission.notes, *trained.notes)
         else:
             notes = submission.notes
-    notes = tuple(note for note in notes if not (is_folder and "student id" in note))
+    said = ("no file fits", "no student id was recognised") if is_folder else ("no file fits",)
+    notes = tuple(note for note in notes if not note.startswith(said))
     return SelfCheck(
         _name(submission, path, is_folder), tuple(lines), (*notes, *_cleared(notebooks)), config.experiments is not None
     )
