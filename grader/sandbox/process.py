@@ -86,22 +86,23 @@ class WarmProcess:
             raise SandboxError(f"{launch.command[0]} cannot be started: {error}") from None
         finally:
             theirs.close()
-        with contextlib.suppress(OSError):  # where memory runs out on the machine, this is what has to go
-            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("900")  # a worker: 1000
-        if meanwhile is not None:
-            try:
+        try:
+            with contextlib.suppress(OSError):  # where memory runs out on the machine, this is what has to go
+                Path(f"/proc/{self._process.pid}/oom_score_adj").write_text("900")  # a worker: 1000
+            if meanwhile is not None:
                 meanwhile()
-            except BaseException:
-                self.close()
-                raise
+            self._await_ready()
+            if self.tier != "none":
+                self._group = self._grouped()
+        except BaseException:  # Ctrl-C among them: nothing may be left running
+            self.close()
+            raise
+
+    def _await_ready(self) -> None:
         try:
             self._read(1, START_SECONDS)
         except (TimeoutError, EOFError, OSError) as error:
-            tail = self._log_tail()
-            self.close()
-            raise SandboxError(f"the sandbox ({self.tier}) did not come up: {tail or error!r}") from None
-        if self.tier != "none":
-            self._group = self._grouped()
+            raise SandboxError(f"the sandbox ({self.tier}) did not come up: {self._log_tail() or error!r}") from None
 
     def _grouped(self) -> cgroups.Group | None:
         """Put the warm process, which is idle now, into a control group; its workers are born there."""

@@ -56,7 +56,7 @@ def proven(
     warm = WarmProcess(tier, lambda: launch(limits, hidden), meanwhile)
     try:
         warm.start().kill()
-    except SandboxError:
+    except BaseException:
         warm.close()
         raise
     return warm
