@@ -37,7 +37,8 @@ def test_a_mistake_without_a_name_is_told_where_it_begins(hand_in: HandIn, grade
     assert list(lost(record)) == ["encoder"]
     [diagnosis] = told(record, "encoder")
     assert diagnosis.id == "encoder.departure"
-    assert "what goes into self.self_attn (cell " in diagnosis.message
+    place = f"what goes into self.self_attn (cell {diagnosis.cell}, line {diagnosis.line}: "
+    assert place in diagnosis.message  # where a page marks it
     assert ": attended = self.self_attn(X, 2 * X, X, mask)) is something else" in diagnosis.message
 
 

@@ -172,7 +172,7 @@ def _part(
         named=tuple(d.message for d in record.diagnoses if d.criterion == criterion.id),
         losses=tuple(_losses(lost, audience)),
         held=tuple(check.title for check in criterion.checks if check.verdict is Verdict.PASSED),
-        remarks=tuple(c.message for c in criterion.checks if c.verdict is Verdict.PASSED and c.message),
+        remarks=tuple(dict.fromkeys(c.message for c in criterion.checks if c.verdict is Verdict.PASSED and c.message)),
         pieces=pieces.of(criterion.id),
         pictures=tuple(shown for about, shown in pictures if about == criterion.id),
         evidence=tuple(
