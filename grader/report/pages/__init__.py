@@ -7,8 +7,8 @@
     templates/    base.html.jinja (head, policy, style), macros.html.jinja, page.css, one template a page
 
 A page loads nothing and runs nothing, but for a script that its policy names by its hash: its Content-Security-Policy
-says so to the browser. Every text in a template is escaped; what may come from a student goes through the filter `inert`
-(`grader.inert.plain`) besides.
+says so to the browser. Every text in a template is escaped; what may come from a student goes through the filter
+`inert` (`grader.inert.plain`) besides.
 """
 
 from __future__ import annotations
