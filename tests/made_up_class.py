@@ -20,7 +20,7 @@ from grader.records import (
     SubmissionInfo,
     Verdict,
 )
-from grader.report.pages.classroom import Column, Course
+from grader.report.pages.class_rows import Column, Course
 from grader.report.results import Standing, Summary, standings, summarise
 from grader.work import Outcome
 

@@ -12,7 +12,8 @@ from browsing import CONTRAST
 from made_up_class import ANALYSES, COURSE, MAXIMA, a_class
 
 from grader.marks import Mark, read_marks
-from grader.report.pages.classroom import Column, Course, classroom_page
+from grader.report.pages.class_rows import Column, Course
+from grader.report.pages.classroom import classroom_page
 from grader.report.pages.histograms import accuracy_histogram, score_histogram
 from grader.report.results import Standing
 

@@ -1,13 +1,14 @@
 """Pages for people: each one self-contained HTML file, a pure function of records.
 
     student.py    one student's page: from a record to what the template shows
-    class …       others are built upon the same base
+    classroom.py  the class's page, the only one with a script; class_rows.py: what it shows of one student
     pictures.py   matrices and grey images as PNG
     plots.py      curves as the geometry of an inline SVG
     templates/    base.html.jinja (head, policy, style), macros.html.jinja, page.css, one template a page
 
-A page loads nothing and runs nothing: its Content-Security-Policy says so to the browser. Every text in a template is
-escaped; what may come from a student goes through the filter `inert` (`grader.inert.plain`) besides.
+A page loads nothing and runs nothing, but for a script that its policy names by its hash: its Content-Security-Policy
+says so to the browser. Every text in a template is escaped; what may come from a student goes through the filter
+`inert` (`grader.inert.plain`) besides.
 """
 
 from __future__ import annotations
