@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from importlib.resources.abc import Traversable
 from string import Formatter
 from typing import NamedTuple
 
@@ -91,9 +91,9 @@ class Entry:
         return re.compile("".join(f"(?>{segment})" for segment in before) + last, re.DOTALL)
 
 
-def read_entries(path: Path) -> tuple[Entry, ...]:
+def read_entries(path: Traversable) -> tuple[Entry, ...]:
     """The entries of one file; its name is the language's code. Raises AssignmentError."""
-    language = path.stem
+    language = path.name.removesuffix(".toml")
     try:
         sections = msgspec.convert(
             tomllib.loads(path.read_text(encoding="utf-8")), type=dict[str, list[dict[str, str]]]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -22,8 +23,8 @@ from grader.entries import DEFAULT, Entry, filled, read_entries
 from grader.records import CheckResult, CriterionResult, Diagnosis, Exhibits, Figure, Flag, NoiseResult, Record
 
 FOLDER = "languages"  # beside this file, and in an assignment's folder
-HERE = Path(__file__).resolve().parent / FOLDER
-LANGUAGES = (DEFAULT, *sorted(path.stem for path in HERE.glob("*.toml")))
+HERE = files("grader") / FOLDER  # which may lie in a zip
+LANGUAGES = (DEFAULT, *sorted(file.name.removesuffix(".toml") for file in HERE.iterdir() if file.is_file()))
 WORDS = "words"  # a section: what a report says itself; looked up, never searched for in a message
 JOINTS = "joints"  # a section: what stands between messages
 TRANSLATED = ("", "layer", "part", "phrase")  # kinds of holes in which messages of ours may stand
@@ -101,10 +102,9 @@ def catalogue(language: str, *folders: Path) -> Catalogue:
     """
     found: dict[str, Entry] = {}
     if language != DEFAULT:
-        for folder in (HERE, *(folder / FOLDER for folder in folders)):
-            path = folder / f"{language}.toml"
-            if folder == HERE or path.exists():
-                found |= {entry.english: entry for entry in read_entries(path)}
+        own = [path for folder in folders if (path := folder / FOLDER / f"{language}.toml").exists()]
+        for file in (HERE / f"{language}.toml", *own):
+            found |= {entry.english: entry for entry in read_entries(file)}
     return Catalogue(language, found)
 
 
