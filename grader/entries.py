@@ -22,9 +22,9 @@ import msgspec
 
 from grader.errors import AssignmentError
 from grader.inert import one_line
+from grader.languages import DEFAULT
 from grader.particles import PARTICLES, particle
 
-DEFAULT = "en"
 # What a hole may hold, where not anything. Every one is bounded: a stranger's text must not take a matcher's time.
 KINDS = {
     "number": r"[-−]?(?:\d{1,20}(?:[.,]\d{1,20}){0,8}(?:e[+-]?\d{1,3})?|inf|nan)%?",

@@ -13,18 +13,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from grader.entries import DEFAULT, Entry, filled, read_entries
+from grader.entries import Entry, filled, read_entries
+from grader.languages import DEFAULT, HERE
 from grader.records import CheckResult, CriterionResult, Diagnosis, Exhibits, Figure, Flag, NoiseResult, Record
 
 FOLDER = "languages"  # beside this file, and in an assignment's folder
-HERE = files("grader") / FOLDER  # which may lie in a zip
-LANGUAGES = (DEFAULT, *sorted(file.name.removesuffix(".toml") for file in HERE.iterdir() if file.is_file()))
 WORDS = "words"  # a section: what a report says itself; looked up, never searched for in a message
 JOINTS = "joints"  # a section: what stands between messages
 TRANSLATED = ("", "layer", "part", "phrase")  # kinds of holes in which messages of ours may stand

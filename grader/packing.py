@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from grader import template
 from grader.assignment import Assignment, CheckpointSpec
 from grader.bank import as_read
-from grader.entries import DEFAULT
-from grader.language import FOLDER, LANGUAGES, catalogue
+from grader.language import FOLDER, catalogue
+from grader.languages import DEFAULT, LANGUAGES
 from grader.public import NAME, Public
 from grader.statements import code
 

@@ -26,10 +26,11 @@ from test_inert_reports import record as hostile_record
 
 from grader.assignment import load_assignment
 from grader.autograder.pack import pack
-from grader.entries import DEFAULT, KINDS, Entry, read_entries
+from grader.entries import KINDS, Entry, read_entries
 from grader.errors import AssignmentError
 from grader.gather import HandIn
-from grader.language import ENGLISH, JOINTS, LANGUAGES, WORDS, catalogue, localised
+from grader.language import ENGLISH, JOINTS, WORDS, catalogue, localised
+from grader.languages import DEFAULT, LANGUAGES
 from grader.ledger import Listed, ground
 from grader.particles import particle
 from grader.records import (
@@ -76,9 +77,9 @@ NO_MESSAGES = {
     },
     "grader/commands/selfcheck.py": {  # help, and what mends this Python
         "Check your own hand-in before you hand it in: are the files there, do the notebooks parse, have the answers "
-        "the right\nshapes, do the weights load, how many test images are right. Your code runs on this machine, as you, "
-        "without a sandbox.\nExit codes: 0 nothing found, 1 something to mend, 2 usage, 3 the archive cannot be read, "
-        "130 interrupted.\n",
+        "the right\nshapes, do the weights load, how many test images are right. Your code runs on this machine, as "
+        "you, without a sandbox.\nExit codes: 0 nothing found, 1 something to mend, 2 usage, 3 the archive cannot be "
+        "read, 130 interrupted.\n",
         "this Python lacks {}: python -m pip install {}",
         "\r{}: {} of {}",
     },

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.commands.common import FULL_MARKS, HERE, POINTS_LOST, USAGE, a_path, add_language, new_parser, unread, warn
-from grader.entries import Entry
 from grader.errors import IntakeError
 from grader.inert import one_line
-from grader.language import Catalogue, catalogue
 
 if TYPE_CHECKING:
+    from grader.language import Catalogue
     from grader.public import Public
     from grader.selfcheck import SelfCheck
 
@@ -77,6 +76,9 @@ def _public(folder: Path) -> Public:
 
 def _known(language: str, public: Public) -> Catalogue:
     """The engine's messages, and the titles of this assignment's files, small and as they begin a line."""
+    from grader.entries import Entry
+    from grader.language import Catalogue, catalogue
+
     entries = dict(catalogue(language).entries)
     for english, other in public.words.get(language, {}).items():
         entries |= {title: Entry("files", title, other) for title in (english, english[:1].upper() + english[1:])}
