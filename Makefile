@@ -11,13 +11,14 @@ DEMO := build/demo
 PYTHON = $(shell for name in python3.11 python3 python3.12 python3.13; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$name"; break; }; done)
 
-.PHONY: help demo test check reference clean system browser
+.PHONY: help demo test check bench reference clean system browser
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo        set up, pack the reference solution, grade it and print its marks'
 	@echo 'make test        the tests'
 	@echo 'make check       format, lint, types, import contracts, generated files fresh'
+	@echo 'make bench       beside pytest, nbgrader and Otter; installs the last two into build/bench (minutes)'
 	@echo 'make reference   execute the solved notebooks anew, training included (an hour or two)'
 	@echo 'make clean       remove what was built here, the virtual environment too'
 
@@ -38,6 +39,10 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python grade.py template --check
 	$(BIN)/python grade.py schema --check
+
+bench: $(READY)
+	$(BIN)/python benchmarks/side_by_side.py $(BENCH)
+	$(BIN)/python benchmarks/scale.py $(SCALE)
 
 reference: $(READY)
 	$(BIN)/python reference/execute.py

@@ -12,11 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+from measuring import Cost, measured
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -78,42 +78,44 @@ def _environment(**more: str) -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": "1"} | more
 
 
-def _run(line: Sequence[object], folder: Path) -> float:
-    """Seconds that a command takes. Raises CannotRunError with the end of what it says."""
-    started = time.perf_counter()
+def _run(line: Sequence[object], folder: Path) -> Cost:
+    """Raises CannotRunError with the end of what the command says."""
     path = f"{Path(str(line[0])).parent}:{os.environ['PATH']}"  # nbgrader and Otter start tools of their own
-    done = subprocess.run([*map(str, line)], cwd=folder, env=_environment(PATH=path), capture_output=True, text=True)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        raise CannotRunError(f"{Path(str(line[0])).name}: {(done.stdout + done.stderr).strip()[-600:]}")
-    return seconds
+    cost = measured([*map(str, line)], folder, _environment(PATH=path))
+    if cost.code:
+        raise CannotRunError(f"{Path(str(line[0])).name}: {cost.output.strip()[-600:]}")
+    return cost
 
 
-def pytest_each(codes: Sequence[str], scratch: Path) -> list[float]:
-    """`pytest checks.py` in a process for each submission: seconds each."""
-    seconds = []
+def _sum(costs: Sequence[Cost]) -> Cost:
+    return Cost(sum(c.wall for c in costs), sum(c.cpu for c in costs), max(c.memory for c in costs), 0, "")
+
+
+def pytest_each(codes: Sequence[str], scratch: Path) -> Cost:
+    """`pytest checks.py` in a process for each submission."""
+    costs = []
     for number, code in enumerate(codes):
         folder = _fresh(scratch / f"pytest/{number}")
         (folder / "submission.py").write_text(code, encoding="utf-8")
         shutil.copy(CHECKS, folder / "test_plain.py")
         line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "test_plain.py"]
-        seconds.append(_run([*line, "--rootdir", folder], folder))
-    return seconds
+        costs.append(_run([*line, "--rootdir", folder], folder))
+    return _sum(costs)
 
 
-def nbgrader_batch(codes: Sequence[str], scratch: Path) -> list[float]:
-    """`nbgrader autograde` over all submissions in one process: seconds each."""
+def nbgrader_batch(codes: Sequence[str], scratch: Path) -> Cost:
+    """`nbgrader autograde` over all submissions in one process."""
     folder, tool = _fresh(scratch / "nbgrader"), venv("nbgrader") / "nbgrader"
     (folder / "nbgrader_config.py").write_text(f"c = get_config()\nc.CourseDirectory.root = {str(folder)!r}\n")
     _write(folder / "source/ps/ps.ipynb", _nbgrader_notebook("pass"))
     _run([tool, "generate_assignment", "ps", "--create"], folder)
     for number, code in enumerate(codes):
         _write(folder / f"submitted/s{number}/ps/ps.ipynb", _nbgrader_notebook(code))
-    seconds = _run([tool, "autograde", "ps", "--create"], folder)
+    cost = _run([tool, "autograde", "ps", "--create"], folder)
     graded = len(list((folder / "autograded").glob("*/ps/ps.ipynb")))
     if graded != len(codes):
         raise CannotRunError(f"nbgrader graded {graded} of {len(codes)}")
-    return [seconds / len(codes)] * len(codes)
+    return cost
 
 
 def _nbgrader_notebook(code: str) -> nbformat.NotebookNode:
@@ -130,8 +132,8 @@ def _nbgrader_notebook(code: str) -> nbformat.NotebookNode:
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
-def otter_each(codes: Sequence[str], scratch: Path) -> list[float]:
-    """`otter run` for each submission: seconds each."""
+def otter_each(codes: Sequence[str], scratch: Path) -> Cost:
+    """`otter run` for each submission."""
     folder, tool = _fresh(scratch / "otter"), venv("otter-grader") / "otter"
     tests = folder / "tests"
     tests.mkdir()
@@ -140,17 +142,17 @@ def otter_each(codes: Sequence[str], scratch: Path) -> list[float]:
         body += f"@test_case(points=1)\ndef test(env):\n    exec({HEAD + source!r}, env)\n    env[{name!r}]()\n"
         (tests / f"{name}.py").write_text(body, encoding="utf-8")
     _run([tool, "generate", "-t", tests, "-o", folder / "autograder.zip", "--no-environment"], folder)
-    seconds = []
+    costs = []
     for number, code in enumerate(codes):
         place = _fresh(folder / str(number))
         cells = [nbformat.v4.new_code_cell(code)]
         _write(place / "ps.ipynb", nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": _KERNEL}))
         line = [tool, "run", "-a", folder / "autograder.zip", "-o", place, place / "ps.ipynb"]
-        seconds.append(_run(line, place))
+        costs.append(_run(line, place))
         results = json.loads((place / "results.json").read_text(encoding="utf-8"))
         if sum("test" in str(one.get("name", "")) for one in results.get("tests", ())) < len(checks()):
             raise CannotRunError(f"otter run ran {len(results.get('tests', ()))} tests")
-    return seconds
+    return _sum(costs)
 
 
 def _fresh(folder: Path) -> Path:

@@ -43,7 +43,6 @@ def public_of(assignment: Assignment) -> Public:
             files={name: replace(spec, solution="") for name, spec in config.files.items()},
             classes={name: replace(spec, standin="") for name, spec in config.classes.items()},
             criteria={},
-            experiments=None,
             checkpoint=_told(config.checkpoint) if config.checkpoint else None,
             seed=0,
         ),

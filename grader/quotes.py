@@ -15,7 +15,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 
 from grader.bank import Mutant, load_mutants
-from grader.notebook import Cell, Notebook
+from grader.notebook import Notebook
 from grader.records import CriterionResult, Diagnosis, Excerpt, Mark
 from grader.statements import Statement, code
 from grader.submission import Opened, hidden_part
@@ -150,8 +150,7 @@ def _suspected(
     """The lines that look like those of the named mistakes; and what was written in the methods that they are in."""
     exact: set[int] = set()
     methods: set[int] = set()
-    cell = _cell(notebook, statement.cell + 1)
-    lines = cell.source.splitlines() if cell else []
+    lines = _cell_lines(notebook, statement.cell + 1)
     known = {mutant.id: mutant for mutant in _bank(opened.assignment)}
     for diagnosis in diagnoses:
         mutant = known.get(diagnosis.id)
@@ -245,8 +244,7 @@ def _lines_of(notebook: Notebook | None, name: str) -> set[str]:
 
 def _written(notebook: Notebook, span: _Span, given: set[str]) -> set[int]:
     """The numbers of the lines that do not stand in the template."""
-    cell = _cell(notebook, span.cell)
-    lines = cell.source.splitlines() if cell else []
+    lines = _cell_lines(notebook, span.cell)
     return {
         number
         for number in range(span.first, min(span.last, len(lines)) + 1)
@@ -263,8 +261,10 @@ def _around(notebook: Notebook, cell: int, line: int) -> _Span:
     return _Span(cell, max(line - AROUND, 1), line + AROUND)
 
 
-def _cell(notebook: Notebook, number: int) -> Cell | None:
-    return next((cell for cell in notebook.cells if cell.index == number - 1), None)
+def _cell_lines(notebook: Notebook, number: int) -> list[str]:
+    """The lines of a cell as Python counts them; none if there is no such cell."""
+    source = next((cell.source for cell in notebook.cells if cell.index == number - 1), None)
+    return re.split(r"\r\n?|\n", source) if source is not None else []
 
 
 def _holds(excerpt: Excerpt, role: str, span: _Span) -> bool:
@@ -273,8 +273,7 @@ def _holds(excerpt: Excerpt, role: str, span: _Span) -> bool:
 
 
 def _excerpt(role: str, notebook: Notebook, span: _Span, first_mark: int) -> Excerpt | None:
-    cell = _cell(notebook, span.cell)
-    lines = cell.source.split("\n")[: span.last] if cell else []
+    lines = _cell_lines(notebook, span.cell)[: span.last]
     start = span.first if first_mark < span.first + MOST_LINES else first_mark - AROUND
     shown = lines[start - 1 : start - 1 + MOST_LINES]
     if not shown:

@@ -51,6 +51,7 @@ class SelfCheck:
     name: str
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
+    experiments: bool  # whether students write about some, which nothing here looks at
 
     @property
     def is_well(self) -> bool:
@@ -65,7 +66,7 @@ def self_check(path: Path, public: Public, progress: Callable[[str, int, int], N
     notebooks = _notebooks(submission, public)
     untouched = {n: definition_fingerprint(stub_of(source), n) for n, source in public.handed_out.items()}
     lines = [_complete(submission, public), *_parsing(notebooks, public)]
-    place = path.resolve() if is_folder else Path.cwd()
+    place = path.resolve() if is_folder else path.resolve().parent  # where the notebook's own data folder is
     held_out = _held_out(config.checkpoint, place) if config.checkpoint else None
     if held_out is not None:
         config = replace(config, checkpoint=held_out)
@@ -80,8 +81,11 @@ def self_check(path: Path, public: Public, progress: Callable[[str, int, int], N
             notes = (*submission.notes, *trained.notes)
         else:
             notes = submission.notes
-    notes = tuple(note for note in notes if not (is_folder and "student id" in note))
-    return SelfCheck(_name(submission, path, is_folder), tuple(lines), (*notes, *_cleared(notebooks)))
+    said = ("no file fits", "no student id was recognised") if is_folder else ("no file fits",)
+    notes = tuple(note for note in notes if not note.startswith(said))
+    return SelfCheck(
+        _name(submission, path, is_folder), tuple(lines), (*notes, *_cleared(notebooks)), config.experiments is not None
+    )
 
 
 def _name(submission: Submission, path: Path, is_folder: bool) -> str:

@@ -33,6 +33,9 @@ def test_the_assignment_has_thirteen_criteria_and_a_hundred_points(folder: Path)
     assert assignment.max_score == 100
 
 
+EXPERIMENTS = '[experiments]\nnotebook = "notebook"\n\n[tolerance]'
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -51,6 +54,9 @@ def test_the_assignment_has_thirteen_criteria_and_a_hundred_points(folder: Path)
         ("ask_seconds = 10", "ask_seconds = 0", "> 0.0"),
         ("atol = 1e-5", "atol = -1", ">= 0.0"),
         ("formula = 5, addition = 3", "formula = -5, addition = 13", "> 0.0"),
+        ('[[shapes]]\nname = "Mlp"', '[[shapes]]\nname = "Mpl"', "“Mpl” is not among [classes]"),
+        ("collect = 'Assignment2-1*.ipynb'", "collect = 'a|b'", "no pattern that CollectSubmission.sh can hold"),
+        ("[experiments]\n", "[experiments]\nsettings = 5\n", "Expected `array`"),
     ],
 )
 def test_a_contradiction_is_one_clear_error(old: str, new: str, words: str, folder: Path) -> None:
@@ -58,6 +64,17 @@ def test_a_contradiction_is_one_clear_error(old: str, new: str, words: str, fold
         load(folder, old, new)
     assert words in str(error.value)
     assert str(folder / "assignment.toml") in str(error.value)
+
+
+def test_experiments_name_their_settings_where_no_checkpoint_does(tmp_path: Path) -> None:
+    text = (ROOT / "examples/mlp/assignment.toml").read_text(encoding="utf-8").replace("[tolerance]", EXPERIMENTS)
+    shutil.copytree(ROOT / "examples/mlp", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "assignment.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(AssignmentError, match=r"experiments: it names no settings"):
+        load_assignment(tmp_path)
+    text = text.replace("[experiments]", '[experiments]\nsettings = ["width"]')
+    (tmp_path / "assignment.toml").write_text(text, encoding="utf-8")
+    assert load_assignment(tmp_path).config.settings_of_experiments == ("width",)
 
 
 def test_a_folder_without_a_configuration_says_what_to_name(tmp_path: Path) -> None:

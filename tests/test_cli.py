@@ -47,7 +47,7 @@ GRADE = [sys.executable, str(ROOT / "grade.py")]
         ([str(ROOT), "--html", "/nowhere/x.html"], 2, "--html /nowhere/x.html: the folder /nowhere does not exist"),
         ([str(ROOT), "--audience", "student"], 2, "name the page with --html"),
         ([str(ROOT), "--html", "x.html", "--audience", "parents"], 2, "--audience"),
-        ([str(ROOT), "--html", "-", "--json", "-"], 2, "name a file for one of them"),
+        ([str(ROOT), "--html", "-", "--json", "-"], 2, "would be mixed on standard output"),
         ([str(ROOT), "--html", "x.html", "--out", "/nowhere/x"], 2, "/nowhere/x/pages/ for students"),
         (["template", "--chek"], 2, "--chek"),
         (["template", "--out", ""], 2, "an empty path"),

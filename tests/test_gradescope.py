@@ -20,7 +20,8 @@ import pytest
 from conftest import ROOT, HandIn, small_assignment
 from handmade import BROKEN, EVERYTHING, FAILED, PASSED, SKIPPED, made_of, record
 
-from grader.autograder.harness import outcome_of, student_of
+from grader.assignment import Assignment
+from grader.autograder.harness import outcome_of, student_of, submission_in
 from grader.autograder.pack import pack, unfinished
 from grader.cli import main
 from grader.errors import UsageError
@@ -239,6 +240,23 @@ def test_a_folder_without_one_submission_is_refused(
     assert words in outcome.reason
 
 
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("1102444016.tar.gz",), "1102444016.tar.gz"),
+        (("inner/1102444016.zip", "notes.txt"), "inner/1102444016.zip"),
+        (("Assignment2-1_Transformer_from_scratch.ipynb", "vit.pth"), "."),
+        (("1102444016/Assignment2-2_Vit.ipynb", "1102444016/vit.pth"), "."),
+        (("one/Assignment2-1.ipynb", "two/vit.pth"), "."),  # all of it is one student's
+    ],
+)
+def test_an_archive_or_loose_files_in_whatever_folders_are_one_submission(
+    names: tuple[str, ...], found: str, assignment: Assignment, tmp_path: Path
+) -> None:
+    folder = put(tmp_path, *names) / "submission"
+    assert submission_in(folder, assignment) == folder / found
+
+
 def test_a_reference_that_is_broken_is_no_students_fault(small: Path, tmp_path: Path) -> None:
     broken = tmp_path / "reference"
     shutil.copytree(small, broken)
@@ -276,6 +294,7 @@ def test_the_zip_is_the_same_each_time_and_holds_what_is_needed(small: Path) -> 
         assert archive.read("unfinished.json") == unfinished()
     needed = {"setup.sh", "run_autograder", "grade.py", "constraints.txt", "reference/assignment.toml"}
     assert needed <= set(names)
+    assert names == sorted(names)
     assert not [name for name in names if "__pycache__" in name or "/." in name]
     assert {name for name, mode in modes.items() if mode & 0o111} == {"setup.sh", "run_autograder"}
     read(unfinished())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -15,12 +17,14 @@ import jsonschema
 import msgspec
 import pytest
 from conftest import ROOT, HandIn, small_assignment
-from handmade import BROKEN, FAILED, HOSTILE, PASSED, made_of, record
+from handmade import BROKEN, EVERYTHING, FAILED, HOSTILE, PASSED, made_of, record, standing
 
 from grader.cli import main
 from grader.errors import IntakeError
 from grader.records import Record, from_json, to_json
+from grader.report.results import Standing, alone, grades
 from grader.report.schema import record_schema
+from grader.work import Outcome
 
 PUBLISHED = ROOT / "docs/record.schema.json"
 
@@ -106,13 +110,15 @@ def test_a_class_has_a_suite_a_student_and_a_page(small: Path, wrong: Path, tmp_
     [
         (["x.zip", "--json", "-", "--github"], "--github and --json - would be mixed"),
         (["x.zip", "--junit", "-", "--gradescope", "-"], "--junit - and --gradescope - would be mixed"),
+        (["x.zip", "--junit", "r", "--gradescope", "./r"], "--junit and --gradescope name the same file"),
         (["x.zip", "--junit", "/nowhere/x.xml"], "--junit /nowhere/x.xml: the folder /nowhere does not exist"),
+        (["x.zip", "--github"], "$GITHUB_STEP_SUMMARY /nowhere/summary.md: the folder /nowhere does not exist"),
         (["x.zip", "--gradescope", "/"], "--gradescope / is a folder"),
         (["x.zip", "--out", "o", "--gradescope", "r"], "--gradescope is for one submission"),
         (["x.zip", "--out", "o", "--junit", "-"], "--junit - is for one submission"),
         (["merge", "a", "--out", "o", "--junit", "/nowhere/x.xml"], "the folder /nowhere does not exist"),
-        (["schema", "--output", "/nowhere/x.json"], "/nowhere"),
-        (["gradescope", "--output", "/nowhere/x.zip"], "/nowhere"),
+        (["schema", "--output", "/nowhere/x.json"], "--output /nowhere/x.json: the folder /nowhere does not exist"),
+        (["gradescope", "--output", "/nowhere/x.zip"], "--output /nowhere/x.zip: the folder /nowhere does not exist"),
         (["gradescope", "--assignment", "/nowhere"], "/nowhere/assignment.toml cannot be read"),
         (["autograde", "/nowhere"], "/nowhere has no folder submission"),
         (["gradebook", "x.csv"], "--results"),
@@ -126,12 +132,24 @@ def test_a_wrong_call_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nowhere/summary.md")
     Path("x.zip").write_bytes(b"none")
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
     assert sorted(os.listdir()) == ["x.zip"]
+
+
+@pytest.mark.parametrize("what", EVERYTHING)
+def test_in_the_sheet_of_a_class_text_that(what: str) -> None:
+    text = EVERYTHING[what]
+    everyone = [standing(record(text)), alone(text, Outcome(reason=text, blame="student")), Standing(text, name=text)]
+    sheet = list(csv.DictReader(io.StringIO(grades(everyone, ["k"]), newline=""), strict=True))
+    assert [row["status"] for row in sheet] == ["graded", "refused", "not handed in"]
+    cells = [value for row in sheet for value in row.values()]
+    assert all(value.isprintable() for value in cells)
+    assert not [value for value in cells if value.lstrip()[:1] in tuple("=+-@|%")]
 
 
 # ---- the schema -----------------------------------------------------------------------------------------------------

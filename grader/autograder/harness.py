@@ -10,7 +10,7 @@ import msgspec
 
 from grader.assignment import Assignment, load_assignment
 from grader.errors import GraderError, IntakeError
-from grader.gather import HandIn, gather, intake_limits, roles_of
+from grader.gather import gather, intake_limits, roles_of
 from grader.intake import read_submission, roles_by_name
 from grader.records import Blame
 from grader.work import Outcome, Setup, Work
@@ -34,7 +34,7 @@ def outcome_of(root: Path, assignment: Path, tier: str) -> Outcome:
 
 def _graded(root: Path, assignment: Assignment, tier: str) -> Outcome:
     config, student = assignment.config, student_of(root / METADATA)
-    path = Path(_the_one(root / SUBMISSION, assignment).path)
+    path = submission_in(root / SUBMISSION, assignment)
     read_submission(path, roles_of(config), intake_limits(config), config.id_pattern)  # to be refused at once, or not
     from grader.unit import Bench  # torch comes with it
 
@@ -51,8 +51,8 @@ def _graded(root: Path, assignment: Assignment, tier: str) -> Outcome:
     return msgspec.structs.replace(outcome, record=msgspec.structs.replace(outcome.record, submission=submission))
 
 
-def _the_one(folder: Path, assignment: Assignment) -> HandIn:
-    """The archive in the folder, or the folder with loose files. Raises IntakeError where it is not clear which."""
+def submission_in(folder: Path, assignment: Assignment) -> Path:
+    """The one archive in the folder, or else the folder itself. Raises IntakeError where it is not clear which."""
     roles = roles_of(assignment.config)
     wanted = ", ".join(role.called for role in roles)
     with tempfile.TemporaryDirectory(prefix="grader-") as private:
@@ -60,11 +60,14 @@ def _the_one(folder: Path, assignment: Assignment) -> HandIn:
             gathered = gather([folder], roles, Path(private), assignment.config.id_pattern)
         except IntakeError:
             raise IntakeError(f"there is nothing in it to be graded; hand in {wanted}") from None
+    archives = [one for one in gathered.hand_ins if Path(one.path).is_file()]
+    if not archives:
+        return folder
     names = [one.name for one in gathered.hand_ins]
     names += [name for name in gathered.ignored if roles_by_name(Path(name).name, roles)]
     if len(names) > 1:
         raise IntakeError(f"there is more than one submission in it: {', '.join(names)}; hand in one")
-    return gathered.hand_ins[0]
+    return Path(archives[0].path)
 
 
 class _User(msgspec.Struct, frozen=True):

@@ -21,8 +21,7 @@ UNFINISHED = "unfinished.json"
 LANGUAGE = "language"
 PIP = "pip.conf"
 _HIDDEN = (".", "__pycache__")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip knows
-_URL = re.compile(r"(https?|file)://[!-~]+")  # no blanks, so that it stays one line and one word
+_URL = re.compile(r"https?://[!-~]+")  # no blanks, so that it stays one line and one word
 
 
 def pack(project: Path, assignment: Path, index: str = "", language: str = DEFAULT) -> bytes:
@@ -71,7 +70,7 @@ def _zip(files: dict[str, tuple[bytes, int]]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, (data, mode) in sorted(files.items()):
-            info = zipfile.ZipInfo(name, _EPOCH)
+            info = zipfile.ZipInfo(name)  # its time is the first of 1980, whatever the file's
             info.compress_type = zipfile.ZIP_DEFLATED
             info.create_system = 3  # Unix, whose access rights are kept
             info.external_attr = (0o100000 | mode) << 16

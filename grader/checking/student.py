@@ -170,16 +170,18 @@ class Student:
             yield reply
 
     def _begin(self, requests: Sequence[wire.AnyRequest], limit: float) -> _Unread:
-        """Send the requests, after whatever replies to earlier ones nobody wanted."""
+        worker = self._live()
+        self._unread = _Unread(worker.ask_each(requests, limit), worker, len(requests))
+        return self._unread
+
+    def _settle(self) -> None:
+        """Take the replies that nobody wanted: a check had failed before it came to them."""
         if self._unread is not None:
             try:
                 while self._unread.left:
                     self._next(self._unread)
-            except (TimeoutError, EOFError, WireError):  # no check had asked: it costs none
+            except (TimeoutError, EOFError, WireError):  # no check has come to it, so it costs none
                 self._drop()
-        worker = self._live()
-        self._unread = _Unread(worker.ask_each(requests, limit), worker, len(requests))
-        return self._unread
 
     def _next(self, unread: _Unread) -> wire.AnyReply:
         if unread is not self._unread:
@@ -235,6 +237,7 @@ class Student:
     def _live(self) -> Worker:
         if self._shown - self.standins:
             self._retire()
+        self._settle()
         if self._worker is None:
             self._worker = self._sandbox.start()
             self._generation += 1
@@ -249,6 +252,7 @@ class Student:
 
     def _drop(self) -> Ending:
         worker, self._worker, self._unread = self._worker, None, None
+        self._generation += 1
         self._loaded.clear()
         assert worker is not None
         return worker.kill()
@@ -256,6 +260,7 @@ class Student:
     @property
     def generation(self) -> int:
         """Counts the workers: what was made in an earlier one is gone."""
+        self._settle()
         return self._generation
 
     def _raised(self, reply: wire.RaisedReply | wire.Failure, role: str) -> Fault:

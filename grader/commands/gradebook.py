@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.commands.common import FULL_MARKS, NOT_GRADED, a_path, plain_parser, unread
+from grader.commands.reports import refuse_unwritable
 from grader.errors import UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
 from grader.inert import one_line
@@ -48,9 +49,10 @@ def run(arguments: list[str]) -> int:
         data = options.export.read_bytes()
     except OSError as error:
         raise UsageError(f"{options.export} cannot be read: {error.strerror}; name the exported sheet") from None
+    output = options.output or options.export.with_name(f"{options.export.stem}-filled.csv")
+    refuse_unwritable("--output", output)
     wish = Wish(options.column, options.by, options.scale)
     filled = fill(data, _records(options.results), wish, str(options.export))
-    output = options.output or options.export.with_name(f"{options.export.stem}-filled.csv")
     write_whole(output, filled.data)
     stream = sys.stderr if output == STANDARD_OUTPUT else sys.stdout
     with unread(stream):

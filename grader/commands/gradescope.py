@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from grader.commands.common import FULL_MARKS, HERE, a_path, add_language, new_parser, unread
+from grader.commands.reports import refuse_unwritable
 from grader.files import STANDARD_OUTPUT, write_whole
 from grader.inert import one_line
 
@@ -36,6 +37,7 @@ def run(arguments: list[str]) -> int:
     from grader.assignment import load_assignment
     from grader.autograder.pack import pack
 
+    refuse_unwritable("--output", options.output)
     assignment = load_assignment(options.assignment)
     data = pack(HERE, assignment.folder, options.pip_index, options.lang)
     write_whole(options.output, data)

@@ -38,15 +38,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def refuse_impossible(options: argparse.Namespace) -> None:
     """What cannot be written, before an evening's work and not after it. Raises UsageError."""
-    on_output = ["--github"] if options.github else []
-    for name in FILES:
-        path: Path | None = getattr(options, name, None)
-        if path == STANDARD_OUTPUT:
-            on_output.append(f"--{name} -")
-        elif path is not None:
-            _refuse_unwritable(f"--{name}", path)
-    if len(on_output) > 1:
+    named: dict[str, Path] = {f"--{name}": path for name in FILES if (path := getattr(options, name, None)) is not None}
+    on_output = [f"{flag} -" for flag, path in named.items() if path == STANDARD_OUTPUT]
+    if len(on_output := ["--github"] * options.github + on_output) > 1:
         raise UsageError(f"{' and '.join(on_output)} would be mixed on standard output; name files instead")
+    files = {flag: path for flag, path in named.items() if path != STANDARD_OUTPUT}
+    for flag, path in files.items():
+        refuse_unwritable(flag, path)
+    regular = {flag: path.resolve() for flag, path in files.items() if path.is_file() or not path.exists()}
+    if len(set(regular.values())) < len(regular):
+        raise UsageError(f"{' and '.join(regular)} name the same file; name one for each")
+    if options.github and (page := os.environ.get(SUMMARY_VARIABLE)):
+        refuse_unwritable(f"${SUMMARY_VARIABLE}", Path(page))
 
 
 def takes_output(options: argparse.Namespace) -> bool:
@@ -54,7 +57,10 @@ def takes_output(options: argparse.Namespace) -> bool:
     return any(getattr(options, name, None) == STANDARD_OUTPUT for name in FILES)
 
 
-def _refuse_unwritable(flag: str, path: Path) -> None:
+def refuse_unwritable(flag: str, path: Path) -> None:
+    """Raises UsageError where no file can be written, with what to name instead."""
+    if path == STANDARD_OUTPUT:
+        return
     if path.is_dir():
         raise UsageError(f"{flag} {path} is a folder; name a file")
     if path.exists() and not path.is_file():  # a device or a pipe is written to where it is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from grader.commands.common import FULL_MARKS, HERE, POINTS_LOST, a_path, plain_parser, unread, warn
+from grader.commands.reports import refuse_unwritable
 from grader.files import STANDARD_OUTPUT, write_whole
 
 SCHEMA = """\
@@ -34,6 +35,7 @@ def run(arguments: list[str]) -> int:
             return FULL_MARKS
         warn(f"{options.output} is stale: write it anew with python grade.py schema")
         return POINTS_LOST
+    refuse_unwritable("--output", options.output)
     write_whole(options.output, record_schema())
     if options.output != STANDARD_OUTPUT:
         with unread(sys.stdout):

@@ -25,12 +25,12 @@ shapes, do the weights load, how many test images are right. Your code runs on t
 Exit codes: 0 nothing found, 1 something to mend, 2 usage, 3 the archive cannot be read, 130 interrupted.
 """
 UNSAID = """\
-Not checked here: whether your classes compute what they should (only the shapes of their answers were looked at), what
-you wrote about your experiments, and whether given code was changed. Your code ran as you, without a sandbox. When it
-is graded it has no network, no GPU, and limits of time and memory."""
+Not checked here: whether what you wrote computes what it should (only the shapes of the answers were looked at), and
+whether given code was changed.{experiments} Your code ran as you, without a sandbox. When it is graded it has no
+network, no GPU, and limits of time and memory."""
+EXPERIMENTS = " Nor was what you wrote about your experiments."
 PACKAGES = {  # by the name of the module
     "torch": "torch",
-    "torchvision": "torchvision",
     "numpy": "numpy",
     "msgspec": "msgspec",
     "safetensors": "safetensors",
@@ -104,7 +104,7 @@ def _shown(found: SelfCheck, known: Catalogue) -> Iterator[str]:
     for note in found.notes:
         yield f"{known.say('flag')}  {one_line(known.translate(note))}"
     yield ""
-    yield known.translate(UNSAID)
+    yield known.say(UNSAID, experiments=known.say(EXPERIMENTS) if found.experiments else "")
 
 
 def _columns(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from grader.inert import json_text, one_line
+from grader.inert import one_line
 from grader.language import ENGLISH, Catalogue
 from grader.records import CriterionResult, Record, Verdict
 from grader.report.wording import MOST, accuracy_words, reasons, verdict_words
@@ -31,13 +31,14 @@ def results_json(outcome: Outcome, known: Catalogue = ENGLISH) -> bytes:
     Where it was not graded, the file says why, and that its 0 stands for no mark.
     """
     top = _graded(outcome.record, known) if outcome.record is not None else _not_graded(outcome, known)
-    return json_text(msgspec.json.format(msgspec.json.encode(top), indent=2).decode()).encode() + b"\n"
+    return msgspec.json.format(msgspec.json.encode(top), indent=2) + b"\n"
 
 
 def _graded(record: Record, known: Catalogue) -> dict[str, Any]:
     tests = [_test(number, criterion, record, known) for number, criterion in enumerate(record.criteria, start=1)]
     if record.flags:
-        tests.append(_hidden(FLAGS, "\n".join(f"{flag.id}: {one_line(flag.message, MOST)}" for flag in _some(record))))
+        lines = [f"{one_line(flag.id, MOST)}: {one_line(flag.message, MOST)}" for flag in record.flags[:_MOST_FLAGS]]
+        tests.append(_hidden(FLAGS, "\n".join(lines)))
     return {
         "score": record.score,
         "execution_time": round(record.seconds, 3),
@@ -56,10 +57,6 @@ def _graded(record: Record, known: Catalogue) -> dict[str, Any]:
             "grader_version": record.grader_version,
         },
     }
-
-
-def _some(record: Record) -> Iterator[Any]:
-    yield from record.flags[:_MOST_FLAGS]
 
 
 def _headline(record: Record, known: Catalogue) -> Iterator[str]:
