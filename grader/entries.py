@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from importlib.resources.abc import Traversable
 from string import Formatter
 from typing import NamedTuple
 
@@ -22,9 +22,9 @@ import msgspec
 
 from grader.errors import AssignmentError
 from grader.inert import one_line
+from grader.languages import DEFAULT
 from grader.particles import PARTICLES, particle
 
-DEFAULT = "en"
 # What a hole may hold, where not anything. Every one is bounded: a stranger's text must not take a matcher's time.
 KINDS = {
     "number": r"[-−]?(?:\d{1,20}(?:[.,]\d{1,20}){0,8}(?:e[+-]?\d{1,3})?|inf|nan)%?",
@@ -91,9 +91,9 @@ class Entry:
         return re.compile("".join(f"(?>{segment})" for segment in before) + last, re.DOTALL)
 
 
-def read_entries(path: Path) -> tuple[Entry, ...]:
+def read_entries(path: Traversable) -> tuple[Entry, ...]:
     """The entries of one file; its name is the language's code. Raises AssignmentError."""
-    language = path.stem
+    language = path.name.removesuffix(".toml")
     try:
         sections = msgspec.convert(
             tomllib.loads(path.read_text(encoding="utf-8")), type=dict[str, list[dict[str, str]]]

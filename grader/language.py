@@ -18,12 +18,11 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from grader.entries import DEFAULT, Entry, filled, read_entries
+from grader.entries import Entry, filled, read_entries
+from grader.languages import DEFAULT, HERE
 from grader.records import CheckResult, CriterionResult, Diagnosis, Exhibits, Figure, Flag, NoiseResult, Record
 
 FOLDER = "languages"  # beside this file, and in an assignment's folder
-HERE = Path(__file__).resolve().parent / FOLDER
-LANGUAGES = (DEFAULT, *sorted(path.stem for path in HERE.glob("*.toml")))
 WORDS = "words"  # a section: what a report says itself; looked up, never searched for in a message
 JOINTS = "joints"  # a section: what stands between messages
 TRANSLATED = ("", "layer", "part", "phrase")  # kinds of holes in which messages of ours may stand
@@ -101,10 +100,9 @@ def catalogue(language: str, *folders: Path) -> Catalogue:
     """
     found: dict[str, Entry] = {}
     if language != DEFAULT:
-        for folder in (HERE, *(folder / FOLDER for folder in folders)):
-            path = folder / f"{language}.toml"
-            if folder == HERE or path.exists():
-                found |= {entry.english: entry for entry in read_entries(path)}
+        own = [path for folder in folders if (path := folder / FOLDER / f"{language}.toml").exists()]
+        for file in (HERE / f"{language}.toml", *own):
+            found |= {entry.english: entry for entry in read_entries(file)}
     return Catalogue(language, found)
 
 

@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from grader import template
 from grader.assignment import Assignment, CheckpointSpec
 from grader.bank import as_read
+from grader.language import FOLDER, catalogue
+from grader.languages import DEFAULT, LANGUAGES
 from grader.public import NAME, Public
 from grader.statements import code
 
@@ -45,7 +47,14 @@ def public_of(assignment: Assignment) -> Public:
             seed=0,
         ),
         handed_out=_handed_out(assignment),
+        words={code: _titles(assignment, code) for code in LANGUAGES if code != DEFAULT},
     )
+
+
+def _titles(assignment: Assignment, language: str) -> dict[str, str]:
+    """The files' titles and no more: what the checks look at is not told."""
+    known = catalogue(language, assignment.folder)
+    return {spec.title: known.translate(spec.title) for spec in assignment.config.files.values()}
 
 
 def _told(spec: CheckpointSpec) -> CheckpointSpec:
@@ -76,7 +85,7 @@ def pack(public: Public) -> bytes:
         "grade.py": MAIN.format(arguments="").encode(),
         f"grader/{NAME}": msgspec.json.format(msgspec.json.encode(public), indent=1),
     }
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted([*package.rglob("*.py"), *package.glob(f"{FOLDER}/*.toml")]):
         relative = path.relative_to(package)
         if relative.parts[0] != "skeleton":
             files[f"grader/{relative.as_posix()}"] = path.read_bytes()

@@ -13,10 +13,14 @@ NAME = "selfcheck.json"  # in the package `grader` of what students get
 
 
 class Public(Frozen, frozen=True):
-    """What may be told. config: without points, checks, stand-ins and solutions. handed_out: the stubs of classes."""
+    """What may be told. config: without points, checks, stand-ins and solutions. handed_out: the stubs of classes.
+
+    words: by a language's code, the files' titles in it.
+    """
 
     config: Config
     handed_out: dict[str, str]
+    words: dict[str, dict[str, str]] = {}
 
 
 def read_public(data: bytes) -> Public:

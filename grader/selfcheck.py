@@ -141,8 +141,9 @@ def _parsing(notebooks: Mapping[str, Notebook | str], public: Public) -> Iterato
             yield Line(title, "missing", f"it cannot be read: {notebook}")
         elif problems := code(notebook).problems:
             first = problems[0]
-            where = f"cell {first.cell + 1}, line {first.line}: {first.text.strip()[:200]}"
-            yield Line(title, "failed", f"a cell does not parse: {first.message} in {where}")
+            text = first.text.strip()[:200]
+            said = f"a cell does not parse: {first.message} in cell {first.cell + 1}, line {first.line}: {text}"
+            yield Line(title, "failed", said)
         else:
             yield Line(title, "passed")
 
@@ -196,8 +197,9 @@ def _weights(trained: TrainedModel, has_images: bool) -> Iterator[Line]:
     assert result.correct is not None
     assert result.total is not None
     reached = result.correct >= trained.spec.bar * result.total
-    below = "" if reached else f", below {trained.spec.bar:.2%}"
-    said = f"{result.correct} of {result.total} test images are right: {result.accuracy:.2%}{below}"
+    said = f"{result.correct} of {result.total} test images are right: {result.accuracy:.2%}"
+    if not reached:
+        said = f"{said}, below {trained.spec.bar:.2%}"
     yield Line("Test accuracy", "passed" if reached else "failed", said)
 
 

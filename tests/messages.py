@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 # All that these say may reach a student; of other modules, only what they hand to one of TOLD.
 SPEAKING = (
-    "archives", "checking", "checkpoint", "exhibits", "experiments", "flags", "intake", "notebook", "pytest_plugin",
-    "report/pages/excerpts", "report/pages/pictures", "report/pages/plots", "report/pages/student", "rubric",
-    "sandbox/__init__", "settings", "statements", "submission", "worker/objects",
-    "worker/weights",
+    "archives", "checking", "checkpoint", "commands/selfcheck", "exhibits", "experiments", "flags", "intake",
+    "notebook", "pytest_plugin", "report/pages/excerpts", "report/pages/pictures", "report/pages/plots",
+    "report/pages/student", "rubric", "sandbox/__init__", "selfcheck", "settings", "statements", "submission",
+    "worker/objects", "worker/weights",
 )  # fmt: skip
 TOLD = frozenset(
     {"IntakeError", "NotGraded", "NotebookError", "WireError", "Missing", "Raised", "Failed", "TimedOut", "OutOfMemory"}

@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from grader.entries import DEFAULT
 from grader.errors import UsageError
 from grader.language import ENGLISH, Catalogue, catalogue
+from grader.languages import DEFAULT
 from grader.records import Blame
 from grader.report.gradescope import results_json
 from grader.work import Outcome

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     cores = len(os.sched_getaffinity(0))
     jobs = options.jobs or cores
     if options.sandbox == "none":
-        warn_of_no_sandbox()
+        warn_of_no_sandbox(known.language)
     plan = batch.Plan(
         paths=tuple(options.submissions),
         out=options.out,

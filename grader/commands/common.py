@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from grader.entries import DEFAULT
 from grader.errors import UsageError
 from grader.inert import one_line
-from grader.language import ENGLISH, LANGUAGES, Catalogue
+from grader.languages import DEFAULT, LANGUAGES
 
 if TYPE_CHECKING:
+    from grader.language import Catalogue
     from grader.submission import Progress
 
 FULL_MARKS, POINTS_LOST, USAGE, NOT_GRADED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -91,7 +91,7 @@ def warn(sentence: str) -> None:
             print(f"grade.py: {one_line(sentence)}", file=sys.stderr)  # it may name a file as a student named it
 
 
-def warn_of_no_sandbox(known: Catalogue = ENGLISH) -> None:
+def warn_of_no_sandbox(known: Catalogue) -> None:
     warn(
         known.say(
             "--sandbox none: the code in this submission runs as you, with your files and your network. "
@@ -101,7 +101,7 @@ def warn_of_no_sandbox(known: Catalogue = ENGLISH) -> None:
 
 
 @contextmanager
-def progress_bar(known: Catalogue = ENGLISH) -> Iterator[Progress]:
+def progress_bar(known: Catalogue | None = None) -> Iterator[Progress]:
     """A progress bar on stderr while it is a terminal; nothing otherwise."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -114,7 +114,7 @@ def progress_bar(known: Catalogue = ENGLISH) -> Iterator[Progress]:
 
         def progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(known.say(what), total=total)
+                tasks[what] = bar.add_task(known.say(what) if known else what, total=total)
             bar.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
 
         yield progress
