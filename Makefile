@@ -27,7 +27,7 @@ demo: $(READY)
 	mkdir -p $(DEMO)/handin
 	cp reference/notebooks/solved/*.ipynb reference/data/vit.pth $(DEMO)/handin/
 	cd $(DEMO)/handin && "$(CURDIR)/CollectSubmission.sh" $(ID) && mv $(ID).tar.gz ..
-	$(BIN)/python grade.py $(DEMO)/$(ID).tar.gz --json $(DEMO)/report.json
+	$(BIN)/python grade.py $(DEMO)/$(ID).tar.gz --json $(DEMO)/report.json --html $(DEMO)/page.html
 
 test: $(READY) browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal

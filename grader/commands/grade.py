@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,9 +186,14 @@ def _import_the_rest() -> None:
     import gc
 
     gc.disable()  # nothing of what is imported becomes garbage
+    can_wait = hasattr(signal, "pthread_sigmask")
+    if can_wait:  # a Ctrl-C among the imports may be lost: some of them catch whatever is raised
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         pipeline = importlib.import_module("grader.pipeline")
         importlib.import_module("grader.report.terminal")
     finally:
         gc.enable()
+        if can_wait:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     pipeline.settle()
