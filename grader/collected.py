@@ -70,7 +70,6 @@ class Collected:
     def run(self, grading: Grading, progress: Progress) -> None:
         """Judge a submission. Raises AssignmentError where pytest itself breaks."""
         self._config.stash[GRADING] = grading
-        self._session.shouldstop = False
         self._session.testsfailed = 0
         items = self._session.items
         try:
@@ -81,7 +80,8 @@ class Collected:
                     item._report_sections.clear()
                 for done, (item, following) in enumerate(zip(items, [*items[1:], None], strict=True), start=1):
                     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                    if self._session.shouldstop:  # the sandbox is gone
+                    if self._session.shouldstop:  # the sandbox is gone; pytest lets nobody take that back
+                        forget(self)
                         break
                     progress("checks", done, len(items))
         except BaseException:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from grader.assignment import Assignment
 from grader.checking import Oracle, Student
 from grader.curves import find_curves
-from grader.errors import Fault, SandboxError
+from grader.errors import Fault, Missing, SandboxError
 from grader.notebook import Notebook
 from grader.quotes import Quotes, quotes_of
 from grader.records import CriterionResult, Curve, Diagnosis, Exhibits, Figure, FoundExperiment, Verdict
@@ -94,9 +94,13 @@ def _curves(opened: Opened) -> tuple[Curve, ...]:
 def _experiments(opened: Opened) -> tuple[FoundExperiment, ...]:
     if opened.assignment.config.experiments is None:
         return ()
+    try:
+        found = experiments_of(opened).found
+    except Missing:  # the notebook is not there, or cannot be read
+        return ()
     return tuple(
         FoundExperiment(settings=e.settings, accuracy=e.accuracy, analysis=e.analysis, source=e.source)
-        for e in experiments_of(opened).found[:20]
+        for e in found[:20]
     )
 
 

@@ -16,12 +16,12 @@ from conftest import QUICK, ROOT, HandIn, lost, small_assignment
 from grader import pool
 from grader.assignment import Assignment, load_assignment
 from grader.checking.student import Student
-from grader.checkpoint import TrainedModel
+from grader.checkpoint import Evaluation, TrainedModel
 from grader.errors import Died, Raised
 from grader.notebook import Cell, Notebook
 from grader.pipeline import Options, grade
 from grader.program import slice_program
-from grader.records import CheckpointResult, NoiseResult
+from grader.records import Answers, CheckpointResult, NoiseResult
 from grader.sandbox.process import WarmProcess
 from grader.statements import code
 from grader.submission import hidden_part
@@ -188,10 +188,11 @@ def test_the_same_weights_in_the_same_code_are_evaluated_once(
 ) -> None:
     evaluated: list[object] = []
 
-    def evaluate(model: TrainedModel, candidate: Any) -> CheckpointResult:
+    def evaluate(model: TrainedModel, candidate: Any) -> Evaluation:
         evaluated.append(candidate)
         model._right[len(model._right)] = torch.ones(1, dtype=torch.bool)
-        return CheckpointResult(accuracy=0.91, correct=91, total=100, settings=dict(candidate.values))
+        result = CheckpointResult(accuracy=0.91, correct=91, total=100, settings=dict(candidate.values))
+        return Evaluation(result=result, answers=Answers(counts=((91, 9),)))
 
     monkeypatch.setattr(TrainedModel, "_evaluate", evaluate)
     monkeypatch.setattr(TrainedModel, "_with_noise", lambda *_: NoiseResult(total=1, exact=1, noisy=1))

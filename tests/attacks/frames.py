@@ -254,7 +254,7 @@ time.sleep(0)
         "replaces the functions of safetensors, msgspec and struct that its replies are made with",
         """
 import safetensors.torch
-safetensors.torch.save = lambda tensors, *_: b"\\x08" + bytes(64)
+safetensors.torch.save = safetensors.serialize = lambda tensors, *_: b"\\x08" + bytes(64)
 """,
         then="pass",
         weakened="shared_worker",
