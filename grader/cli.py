@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from grader.commands.common import INTERRUPTED, USAGE, warn
 from grader.errors import GraderError
 
-VERBS = ("merge", "template", "verify", "doctor")  # each a module of grader.commands; anything else is to be graded
+VERBS = (
+    "merge",
+    "integrity",
+    "template",
+    "verify",
+    "doctor",
+)  # each a module of grader.commands; anything else is to be graded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ DEPTH = 3
 MAX_NODES = 20_000  # of one piece of code; the longest honest ones have some hundreds
 _MAX_LITERAL = 60  # characters of a text that are told apart
 _COMMUTATIVE = (ast.Add, ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor)
-_SILENT = frozenset({"print", "display", "manual_seed"})
+_SILENT = frozenset({"print", "display"})
 _EINSUM = re.compile(r"[A-Za-z .,]+->[A-Za-z .]*")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 

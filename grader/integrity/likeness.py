@@ -54,7 +54,9 @@ class ClassCode:
     recent: the first so many are this year's; pairs of older ones are of no concern. known: correct variants' code.
     """
 
-    def __init__(self, everyone: Sequence[Writing], recent: int, known: Mapping[Slot, Sequence[Text]], seed: int) -> None:
+    def __init__(
+        self, everyone: Sequence[Writing], recent: int, known: Mapping[Slot, Sequence[Text]], seed: int
+    ) -> None:
         self._everyone = everyone
         self._recent = recent
         self._slots = sorted({slot for one in everyone for slot in one}, key=lambda slot: slot.label)
@@ -95,7 +97,9 @@ class ClassCode:
                 score, share = self._alike(slot, left[slot], right[slot])
                 slots.append((slot, share, self._p(slot, score)))
         groups = self._groups()
-        best, where = min((self._together(name, [p for s, _, p in slots if s in held]), name) for name, held in groups.items())
+        best, where = min(
+            (self._together(name, [p for s, _, p in slots if s in held]), name) for name, held in groups.items()
+        )
         expected = min(best * len(groups), 1.0) * self.pairs
         return Likeness(pair, expected, where, tuple(sorted(slots, key=lambda item: (item[2], -item[1]))))
 
@@ -202,10 +206,7 @@ class ClassCode:
         """The statements that the two share, side by side, the rarest first."""
         left, right = (self._everyone[place] for place in likeness.pair)
         found = [
-            item
-            for slot, _, p in likeness.slots
-            if p < 1.0
-            for item in self._matching(slot, left[slot], right[slot])
+            item for slot, _, p in likeness.slots if p < 1.0 for item in self._matching(slot, left[slot], right[slot])
         ]
         found.sort(key=lambda item: -item[0])
         return tuple(passage for _, passage in found[:MOST_PASSAGES])
