@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from torch import nn
 
 from grader.assignment import Assignment, load_assignment
 from grader.bank import Variant, as_read, load_variants, solutions, varied
@@ -124,6 +125,11 @@ class _Renamer(ast.NodeTransformer):
         self._locals.pop()
         return node
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self._given |= {n.name for n in ast.walk(node) if isinstance(n, ast.FunctionDef)}
+        self.generic_visit(node)
+        return node
+
     def visit_Name(self, node: ast.Name) -> ast.AST:
         for names in reversed(self._locals):
             if node.id in names:
@@ -138,7 +144,7 @@ class _Renamer(ast.NodeTransformer):
 
 
 def renamed(notebooks: Notebooks, lot: random.Random) -> Notebooks:
-    given = frozenset().union(*(hand.attributes for hand in the_ground().handouts.values()))
+    given = frozenset(dir(nn.Module)).union(*(hand.attributes for hand in the_ground().handouts.values()))
     return _each_tree(notebooks, lambda tree: _Renamer(lot, given).visit(tree))
 
 

@@ -26,7 +26,23 @@ _WORD = re.compile(r"[^\W\d_]{3,40}")
 _EPOCHS = re.compile(r"(?i)(?:epoch|에폭)\s*[:\[(#]?\s*\d{1,5}\s*(?:/|of)\s*(\d{1,5})(?!\d)")
 # What libraries print beside a metric: bars, warnings, the shell's words.
 _OTHERS = re.compile(r"it/s|s/it|%\||\|█|[Ww]arning|/usr/|site-packages|\bETA\b|Traceback|Error|tensor\(|grad_fn")
-_THEIR_WORDS = frozenset(["precision", "recall", "support", "macro", "micro", "weighted", "avg", "score", "info", "debug", "root", "nan", "inf"])
+_THEIR_WORDS = frozenset(
+    [
+        "precision",
+        "recall",
+        "support",
+        "macro",
+        "micro",
+        "weighted",
+        "avg",
+        "score",
+        "info",
+        "debug",
+        "root",
+        "nan",
+        "inf",
+    ]
+)
 _DECIMAL = re.compile(r"(?<![\d.])\d{1,6}\.\d{3,17}(?!\d)")
 _MOST_CELLS = 60
 _MOST_LINES = 400  # of one cell

@@ -1,8 +1,8 @@
 """What code computes, told from how it is written down: fingerprints of its dataflow.
 
 A use of a variable stands for the expression that it was bound to, so that neither names nor the order of independent
-statements nor the number of steps matters; comments, formatting, docstrings, annotations, prints and asserts are not
-there at all. An expression's label is made of its operation and of the labels of what goes in, to a depth of 1, 2 and 3
+statements nor the number of steps matters; comments, formatting, docstrings, annotations, prints, asserts and what leads
+to no result are not there at all. An expression's label is made of its operation and of the labels of what goes in, to a depth of 1, 2 and 3
 (the relabelling of Weisfeiler and Lehman; Shervashidze et al. 2011): a change in one place alters the labels within
 that depth and no others.
 """
@@ -29,11 +29,12 @@ class TooLong(Exception):
     """More code than is read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """An operation. labels[i] tells it by what goes in to a depth of i."""
 
     labels: tuple[int, ...]
+    inputs: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,8 @@ def imports(statements: Iterable[ast.stmt], known: Collection[str], attributes: 
 
 def statements(body: Sequence[ast.stmt], names: Names) -> list[Statement]:
     """The statements in `body`, those of functions and classes in it included. Raises TooLong and RecursionError."""
-    reader = _Reader(names)
-    reader.block(body, {})
-    return reader.found
+    reader = Reader(names)
+    return [found for node in body for found in reader.read(node)]
 
 
 @lru_cache(maxsize=1 << 16)
@@ -93,14 +93,33 @@ def _hashed(text: str) -> int:
 Scope = dict[str, Node]
 
 
-class _Reader:
+class Reader:
+    """Reads the top-level statements of one piece of code, one after the other."""
+
     def __init__(self, names: Names) -> None:
         self._names = names
-        self._attributes: Scope = {}  # of `self`, in the class that is read
+        self._scope: Scope = {}
+        self._attributes: Scope = {}  # of `self`, in the class that is read, or was read last
         self._made: list[Node] = []
         self._count = 0
-        self._alone = False  # whether variables stand for themselves
-        self.found: list[Statement] = []
+        self._found: list[tuple[list[Node], int, int]] = []  # what was made, line, plain
+        self._ends: list[Node] = []  # what is returned, kept or done: the rest counts where it leads to one of these
+
+    def read(self, node: ast.stmt) -> list[Statement]:
+        """The statements in this one, itself included. Raises TooLong and RecursionError."""
+        self._found, self._ends = [], []
+        self.statement(node, self._scope)
+        self._ends += self._scope.values()
+        live = _leading_to(self._ends)
+        found = []
+        for made, line, plain in self._found:
+            labels = frozenset(label for one in made if one in live for label in one.labels[1:])
+            if labels:
+                found.append(Statement(labels, line, plain))
+        return found
+
+    def end(self, operation: str, *inputs: Node) -> None:
+        self._ends.append(self.node(operation, *inputs))
 
     def node(self, operation: str, *inputs: Node) -> Node:
         self._count += 1
@@ -109,7 +128,7 @@ class _Reader:
         labels = [_hashed(operation)]
         for depth in range(DEPTH):
             labels.append(_hashed(f"{operation}({','.join(f'{child.labels[depth]:x}' for child in inputs)})"))
-        made = Node(tuple(labels))
+        made = Node(tuple(labels), inputs)
         if inputs:
             self._made.append(made)
         return made
@@ -129,9 +148,7 @@ class _Reader:
             plain = self._plain(node)
             self._made = []
             self._bind(node, scope)
-            labels = frozenset(label for made in self._made for label in made.labels[1:])
-            if labels:
-                self.found.append(Statement(labels, node.lineno, plain))
+            self._found.append((self._made, node.lineno, plain))
             for inner in _bodies(node):
                 self.block(inner, scope)
 
@@ -154,25 +171,28 @@ class _Reader:
             left, right = self.expression(node.target, scope), self.expression(node.value, scope)
             self._assign(node.target, self._operation(node.op, left, right), None, scope)
         elif isinstance(node, ast.For | ast.AsyncFor):
-            self._assign(node.target, self.node("each", self.expression(node.iter, scope)), None, scope)
+            each = self.node("each", self.expression(node.iter, scope))
+            self._ends.append(each)
+            self._assign(node.target, each, None, scope)
         elif isinstance(node, ast.If | ast.While):
-            self.node(type(node).__name__, self.expression(node.test, scope))
+            self.end(type(node).__name__, self.expression(node.test, scope))
         elif isinstance(node, ast.With | ast.AsyncWith):
             for item in node.items:
                 value = self.expression(item.context_expr, scope)
+                self._ends.append(value)
                 if item.optional_vars is not None:
                     self._assign(item.optional_vars, value, None, scope)
         elif isinstance(node, ast.Return):
-            self.node("return", *([self.expression(node.value, scope)] if node.value is not None else []))
+            self.end("return", *([self.expression(node.value, scope)] if node.value is not None else []))
         elif isinstance(node, ast.Expr):
-            self.expression(node.value, scope)
+            self._ends.append(self.expression(node.value, scope))
 
     def _assign(self, target: ast.expr, value: Node, source: ast.expr | None, scope: Scope) -> None:
         if isinstance(target, ast.Name):
             scope[target.id] = value
         elif isinstance(target, ast.Attribute) and _is_self(target.value):
             self._attributes[target.attr] = value
-            self.node("keep", value)
+            self.end("keep", value)
         elif isinstance(target, ast.Tuple | ast.List):
             alike = source.elts if isinstance(source, ast.Tuple | ast.List) else []
             for place, part in enumerate(target.elts):
@@ -183,9 +203,9 @@ class _Reader:
             self._assign(target.value, value, None, scope)
         elif isinstance(target, ast.Subscript):
             # The variable stays what it was: two stores into one table may stand in either order.
-            self.node("store", self.expression(target.value, scope), self.expression(target.slice, scope), value)
+            self.end("store", self.expression(target.value, scope), self.expression(target.slice, scope), value)
         elif isinstance(target, ast.Attribute):
-            self.node("store", self.expression(target.value, scope), value)
+            self.end("store", self.expression(target.value, scope), value)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, outer: Scope) -> None:
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
@@ -197,11 +217,11 @@ class _Reader:
 
     def _class(self, node: ast.ClassDef, outer: Scope) -> None:
         outer[node.name] = self.node("class") if node.name not in self._names.known else self.node(node.name)
-        attributes, self._attributes = self._attributes, {}
-        # What is kept in `self` is known to all methods, wherever the constructor stands.
+        self._attributes = {}
+        # What is kept in `self` is known to all methods, wherever the constructor stands; and to those that are put
+        # into the class later.
         first = sorted(node.body, key=lambda child: getattr(child, "name", "") != "__init__")
         self.block(first, dict(outer))
-        self._attributes = attributes
 
     # ---- expressions --------------------------------------------------------------------------------------------
 
@@ -292,6 +312,17 @@ class _Reader:
         return self.node("list of", self.expression(node.elt, inner), *tests)
 
     _of_listcomp = _of_setcomp = _of_generatorexp = _comprehension
+
+
+def _leading_to(ends: Sequence[Node]) -> set[Node]:
+    """The nodes that these are made of, themselves included."""
+    found, queue = set(ends), list(ends)
+    while queue:
+        for one in queue.pop().inputs:
+            if one not in found:
+                found.add(one)
+                queue.append(one)
+    return found
 
 
 def _is_self(node: ast.expr) -> bool:

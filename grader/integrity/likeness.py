@@ -1,13 +1,14 @@
 """How alike two students' code is, against how alike code of this class is anyway.
 
-1. A fingerprint weighs as many bits as it is rare: log2 of how many submissions and correct variants there are over how
-   many others hold it. What the hand-out gives was never counted; what everybody writes weighs nothing.
+1. A fingerprint weighs as many bits as it is rare: log2 of how many submissions and correct variants there are over
+   how many others hold it. What the hand-out gives was never counted; what everybody writes weighs nothing.
 2. In each slot (a class to be written), the shared weight, times the share of the longer text that is shared, is ranked
-   among pairs of the class that are drawn at random, and among pairs of correct variants. The worse of both ranks is the
-   slot's p: how often two students' code in this slot is as alike.
-3. The slots' p are put together after Fisher; since one student's style shows in several slots, the sum is scaled by its
-   mean and variance over the drawn pairs (Brown 1975; Poole et al. 2016), or not, whichever finds less. Each notebook is
-   looked at alone, and all together, and the number of looks is paid for.
+   among pairs of the class that are drawn at random, and among pairs of correct variants. The worse of both ranks is
+   the slot's p: how often two students' code in this slot is as alike.
+3. The slots' p are multiplied. How often the product of a pair's p is as small follows from how often each slot's is, as
+   if slots had nothing to do with each other (a convolution of what was drawn). They have: one student's style shows in
+   several. So the logarithm's distance from its mean is divided by how much wider it is spread over the drawn pairs.
+   Each notebook is looked at alone, and all together, and the number of looks is paid for.
 4. That p, times the number of pairs, is how many such pairs a class of this size holds by chance.
 
 Only pairs that share rare fingerprints are compared at all, for each submission so many at most: the cost grows with
@@ -23,6 +24,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from grader.integrity.findings import Passage
 from grader.integrity.writing import Slot, Text, Writing
 
@@ -32,6 +36,7 @@ MOST_HOLDERS = 60  # of a fingerprint by which partners are sought
 PARTNERS = 40  # of one submission, that are compared
 LEAST_SHARED = 3  # rare fingerprints; with fewer, no pair stands out
 MOST_PASSAGES = 8
+STEP = 0.05  # of the logarithm, in which the slots' p are added up
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class ClassCode:
         self._kept = known
         self._known = {slot: self._ranks_of_known(slot, known.get(slot, ())) for slot in self._slots}
         self._ranks: dict[Slot, list[float]] = {}
-        self._moments: dict[str, tuple[float, float]] = {}
+        self._nulls: dict[str, _Null] = {}
         self._draw(random.Random(seed))
 
     @property
@@ -136,13 +141,11 @@ class ClassCode:
         return groups if len(groups) == 1 else {**groups, "all": self._slots}
 
     def _together(self, group: str, ps: Sequence[float]) -> float:
-        total = -sum(map(math.log, ps))
-        plain = _gamma_tail(len(ps), total)
-        mean, variance = self._moments[group]
-        if variance <= 0 or mean <= 0:
-            return plain
-        shape = max(int(mean * mean / variance), 1)  # rounded down: the longer tail
-        return max(plain, _gamma_tail(shape, total * mean / variance))
+        """How often a pair's p are as small all together."""
+        null = self._nulls[group]
+        steps = sum(map(_steps, ps))
+        steps = math.floor(null.mean + (steps - null.mean) / null.wider) if steps > null.mean else steps
+        return float(null.tail[min(steps, len(null.tail) - 1)])
 
     # ---- the ground ---------------------------------------------------------------------------------------------
 
@@ -164,12 +167,8 @@ class ClassCode:
                 alike = slot in left and slot in right
                 scores[slot].append(self._alike(slot, left[slot], right[slot])[0] if alike else 0.0)
         self._ranks = {slot: sorted(found) for slot, found in scores.items()}
-        logs = {slot: [-math.log(self._p(slot, score)) for score in found] for slot, found in scores.items()}
-        for name, slots in self._groups().items():
-            sums = [sum(column) for column in zip(*(logs[slot] for slot in slots), strict=True)]
-            mean = sum(sums) / len(sums) if sums else 0.0
-            variance = sum((value - mean) ** 2 for value in sums) / len(sums) if sums else 0.0
-            self._moments[name] = (mean, variance)
+        steps = {slot: [_steps(self._p(slot, score)) for score in found] for slot, found in scores.items()}
+        self._nulls = {name: _Null.of([steps[slot] for slot in slots]) for name, slots in self._groups().items()}
 
     def _a_pair(self, random_: random.Random) -> tuple[int, int]:
         while True:
@@ -233,12 +232,30 @@ def _rank(ordered: Sequence[float], score: float) -> float:
     return (len(ordered) - bisect_left(ordered, score - 1e-9) + 1) / (len(ordered) + 1)
 
 
-def _gamma_tail(shape: int, value: float) -> float:
-    """P(X ≥ value) for a gamma distribution of whole shape and scale 1."""
-    if shape == 0:
-        return 1.0
-    term, total = 1.0, 1.0
-    for n in range(1, shape):
-        term *= value / n
-        total += term
-    return min(math.exp(-value) * total, 1.0)
+def _steps(p: float) -> int:
+    """-ln p, in whole steps."""
+    return math.ceil(-math.log(p) / STEP - 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class _Null:
+    """How often a sum of steps is reached by chance: tail[n] is of n or more. wider: than if slots were independent."""
+
+    tail: npt.NDArray[np.float64]
+    mean: float
+    wider: float
+
+    @classmethod
+    def of(cls, slots: Sequence[Sequence[int]]) -> _Null:
+        """slots: the steps of each drawn pair in each slot, (slots, pairs)."""
+        together = np.ones(1)
+        sums = np.zeros(len(slots[0]) if slots else 0)
+        variance = 0.0
+        for steps in slots:
+            found = np.array([*steps, _steps(1 / (len(steps) + 1))])  # once more, what was not drawn
+            together = np.convolve(together, np.bincount(found) / len(found))
+            variance += float(found.var())
+            sums += np.array(steps)
+        wider = max(float(sums.var()) / variance, 1.0) if variance > 0 and len(sums) else 1.0
+        tail = np.minimum(together[::-1].cumsum()[::-1], 1.0)
+        return cls(tail, float(sums.mean()) if len(sums) else 0.0, math.sqrt(wider))

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 from grader import template
 from grader.assignment import Assignment
-from grader.bank import as_read, load_variants, solutions, varied
+from grader.bank import Variant, as_read, load_variants, solutions, varied
 from grader.errors import IntakeError, NotebookError
 from grader.gather import HandIn, gather, intake_limits, roles_of
 from grader.intake import Submission, read_submission
@@ -25,9 +27,8 @@ from grader.integrity.claims import Claim, claims, logged
 from grader.integrity.findings import Finding, grouped
 from grader.integrity.likeness import ClassCode, Likeness
 from grader.integrity.sketch import Sketch, sketch
-from grader.integrity.writing import Handout, Slot, Text, Writing, handout, writing
-from grader.notebook import Notebook, read_notebook
-from grader.program import slice_program
+from grader.integrity.writing import Handout, Slot, Text, Writing, handout, names_of, serving_of, writing
+from grader.notebook import Cell, Notebook, read_notebook
 from grader.records import Record
 from grader.statements import code
 
@@ -141,15 +142,32 @@ def _known(assignment: Assignment, handouts: Mapping[str, Handout]) -> dict[Slot
     """The code of the solution and of every variant, each form of a slot once."""
     solved = solutions(assignment)
     forms: dict[Slot, dict[frozenset[int], Text]] = {}
-    seen: set[tuple[str, str]] = set()
-    for notebooks in (solved, *(varied(solved, variant) for variant in load_variants(assignment))):
+    for notebooks in (_as_read(solved), *(_variant(solved, one) for one in load_variants(assignment))):
         for role, notebook in notebooks.items():
-            source = "\0".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-            if role in handouts and (role, source) not in seen:
-                seen.add((role, source))
-                for slot, text in writing(as_read(role, notebook), handouts[role]).items():
+            if role in handouts:
+                for slot, text in writing(notebook, handouts[role]).items():
                     forms.setdefault(slot, {}).setdefault(text.fingerprints, text)
     return {slot: list(texts.values()) for slot, texts in forms.items()}
+
+
+def _as_read(notebooks: Mapping[str, NotebookNode]) -> dict[str, Notebook]:
+    return {role: as_read(role, notebook) for role, notebook in notebooks.items()}
+
+
+def _variant(solved: Mapping[str, NotebookNode], variant: Variant) -> dict[str, Notebook]:
+    """The notebooks of a variant; where its cells stand for themselves, these alone, below the solution's imports."""
+    if any(cell.where != "replace" for cell in variant.cells):
+        changed = varied(solved, variant)
+        return _as_read({role: changed[role] for role in {cell.file for cell in variant.cells}})
+    found = {}
+    for role in {cell.file for cell in variant.cells}:
+        sources = [
+            cell.source for cell in solved[role].cells if cell.cell_type == "code" and "\nimport " in cell.source
+        ]
+        sources += [cell.source for cell in variant.cells if cell.file == role]
+        cells = tuple(Cell(index=n, kind="code", source=source) for n, source in enumerate(sources))
+        found[role] = Notebook(name=role, cells=cells)
+    return found
 
 
 # ---- one submission -------------------------------------------------------------------------------------------------
@@ -196,15 +214,17 @@ def _notebooks(submission: Submission, ground: Ground) -> dict[str, Notebook]:
 
 
 def _training(notebook: Notebook, hand: Handout) -> str:
-    """What the code that trains computes, with all numbers: equal for two that begin alike and train alike."""
-    nodes = [statement.node for statement in code(notebook).statements]
-    names = dataflow.imports(nodes, hand.known, hand.attributes)
-    functions = [node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name in hand.known]
-    entries = slice_program(notebook, [*functions, *hand.classes]).entries
+    """What the code that builds and trains the model computes, with all numbers; equal for two that do so alike."""
+    written = code(notebook).statements
+    roots = [
+        s.node.name for s in written if isinstance(s.node, ast.FunctionDef | ast.ClassDef) and s.node.name in hand.known
+    ]
+    body = [written[at].node for at in sorted(serving_of(written, roots, ()))]
     try:
-        body = [node for entry in entries for node in ast.parse(entry.source).body]
-        found = sorted({label for one in dataflow.statements(body, names) for label in one.fingerprints})
-    except (SyntaxError, ValueError, RecursionError, MemoryError, dataflow.TooLong):
+        found = sorted(
+            {label for one in dataflow.statements(body, names_of(written, hand)) for label in one.fingerprints}
+        )
+    except (RecursionError, dataflow.TooLong):
         return ""
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
@@ -263,16 +283,16 @@ def _on_weights(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
             chance=_chance_of_weights(one, trained_alike),
             what=f"{one.how}"
             + (
-                "; both notebooks build and train alike, from the hand-out's own seed: machines of one kind then come "
-                "to the same weights honestly"
+                "; both notebooks build and train alike, seed and all: machines of one kind then come to the same "
+                "weights honestly"
                 if trained_alike
-                else "; the two notebooks train in different ways, which gives different weights: ask how the .pth was made"
+                else "; the two notebooks build or train in different ways: ask how each .pth was made"
             ),
         )
 
 
 def _figure(one: weights.Alike) -> str:
-    if one.how in (weights.NEAR_VALUES, weights.NEAR_REORDERED):
+    if one.how == weights.LEARNED:
         return f"cosine {one.part:.3f}"
     tensors = f", {len(one.tensors)} tensors" if one.tensors else ""
     return f"{100 * one.part:.0f}% of the numbers{tensors}"

@@ -1,14 +1,14 @@
 """A checkpoint as numbers that can be compared: read from the file's bytes, and nothing of it is unpickled.
 
-torch.save writes a zip: `data.pkl` says which tensors there are, `data/0`, `data/1`, … hold their numbers as they lie in
-memory. The pickle is read as a list of instructions (pickletools) by a machine that knows strings, numbers, tuples and
-dicts, and calls nothing. A worker could do it too, but there a student's class would be asked what its own weights are.
+torch.save writes a zip: `data.pkl` says which tensors there are; `data/0`, `data/1`, … hold their numbers as they lie
+in memory. The pickle is read as a list of instructions (pickletools) by a machine that knows strings, numbers, tuples
+and dicts, and calls nothing. A worker could read it too, but there a student's class would be asked about its weights.
 
-Of each tensor four things are kept, which cost little to compare:
-- a hash of its values, and one of its sorted absolute values in half precision: the second survives being saved anew in
-  another order of heads or units, with other signs, or as float16;
-- a random projection of its centred values, for cosines;
-- projections of W Wᵀ and Wᵀ W for a matrix: the one ignores the order and the signs of its columns, the other of its rows.
+What is kept of it costs little to compare:
+- of each tensor a hash of its values, and one of its sorted absolute values in half precision: the second survives when
+  it is saved anew as float16, or with its heads or units in another order or with other signs;
+- the learned scales of the norms. They all begin at 1, whatever the seed, so that what they have in common was learned;
+  and no order of heads or hidden units touches them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ import pickletools
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,13 +28,14 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
-WIDTH = 128  # numbers of a projection: the cosine of two of them is off by about 1/√128
 MAX_PICKLE = 4 << 20
 MAX_STEPS = 400_000  # instructions; a ViT of 12 layers has about 10,000
 MAX_TENSORS = 2048
 MAX_NUMBERS = 50_000_000  # of all tensors together
 LEAST_NUMBERS = 64  # of a tensor: by shorter ones nothing is told
-MAX_SIDE = 1024  # of a matrix whose products are looked at
+LEAST_NUMBERS_OF_SCALE = 8
+MAX_SCALES = 4096  # numbers that are kept: the first layers' tell enough
+LEAST_LEARNED = 1e-3  # how far scales that were trained at all lie apart
 _DTYPES = {
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
@@ -52,35 +52,43 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor of a checkpoint: its name as saved, its shape, its hashes and its projections of unit length."""
+    """One tensor of a checkpoint: its name as saved, its shape, its hashes. trained: its numbers are not all one."""
 
     name: str
     shape: tuple[int, ...]
     exact: str
     unordered: str
-    values: Floats
-    products: tuple[Floats, ...]  # of W Wᵀ and Wᵀ W; empty where it is no matrix
+    trained: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """A checkpoint. sha256: of the file. fault: why its tensors could not be read."""
+    """A checkpoint. sha256: of the file. scales: of all norms, each centred. fault: why it could not be read."""
 
     sha256: str
     tensors: tuple[Tensor, ...] = ()
+    scales: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     fault: str = ""
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """What models of the same settings share."""
-        return tuple(tensor.shape for tensor in self.tensors)
+        return (*(tensor.shape for tensor in self.tensors), self.scales.shape)
 
 
 def sketch(data: bytes) -> Sketch:
     """The sketch of a `.pth`. Never raises, whatever it holds."""
     digest = hashlib.sha256(data).hexdigest()
     try:
-        return Sketch(digest, tuple(_tensors(data)))
+        tensors: list[Tensor] = []
+        scales: list[Floats] = []
+        for name, shape, numbers in _read(data):
+            if len(numbers) >= LEAST_NUMBERS:
+                tensors.append(_tensor(name, shape, numbers))
+            if _is_scale(shape, numbers):
+                scales.append(numbers - numbers.mean())
+        together = np.concatenate(scales)[:MAX_SCALES] if scales else np.zeros(0, dtype=np.float32)
+        return Sketch(digest, tuple(tensors), together)
     except Unreadable as error:
         return Sketch(digest, fault=str(error))
     except _BROKEN as error:
@@ -101,7 +109,8 @@ class _Stored:
     stride: tuple[int, ...]
 
 
-def _tensors(data: bytes) -> Iterator[Tensor]:
+def _read(data: bytes) -> Iterator[tuple[str, tuple[int, ...], Floats]]:
+    """The name, shape and numbers (N,) of each tensor of finite numbers. Raises Unreadable, and what zipfile raises."""
     if data[:4] != b"PK\x03\x04":
         raise Unreadable("it was not saved as torch saves since version 1.6; the file's hash alone was compared")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -113,7 +122,7 @@ def _tensors(data: bytes) -> Iterator[Tensor]:
         left = MAX_NUMBERS
         for name, stored in _described(archive.read(pickles[0])):
             count = math.prod(stored.shape)
-            if count < LEAST_NUMBERS or not _is_contiguous(stored):
+            if count < LEAST_NUMBERS_OF_SCALE or not _is_contiguous(stored):
                 continue
             left -= count
             info = members.get(f"{folder}data/{stored.storage}")
@@ -121,7 +130,7 @@ def _tensors(data: bytes) -> Iterator[Tensor]:
                 raise Unreadable("its tensors are not where the file says, or are larger than is read")
             numbers = _numbers(archive.read(info), stored, count)
             if numbers is not None:
-                yield _tensor(name, stored.shape, numbers)
+                yield name, stored.shape, numbers
 
 
 def _is_contiguous(stored: _Stored) -> bool:
@@ -243,47 +252,16 @@ class _Machine:
 def _tensor(name: str, shape: tuple[int, ...], numbers: Floats) -> Tensor:
     with np.errstate(over="ignore"):
         halves = np.sort(np.abs(numbers.astype(np.float16)))
-    return Tensor(
-        name=name,
-        shape=shape,
-        exact=_hash(numbers),
-        unordered=_hash(halves),
-        values=_projected(numbers - numbers.mean(dtype=np.float64).astype(np.float32), "values"),
-        products=tuple(_products(numbers.reshape(shape[0], -1))) if len(shape) > 1 else (),
-    )
+    return Tensor(name, shape, _hash(numbers), _hash(halves), bool(numbers.min() != numbers.max()))
 
 
-def _products(matrix: Floats) -> Iterator[Floats]:
-    """W Wᵀ and Wᵀ W without their mean diagonal, which matrices of random numbers share."""
-    for way, one in (("rows", matrix), ("columns", matrix.T)):
-        if 8 <= one.shape[0] <= MAX_SIDE:
-            with np.errstate(over="ignore", invalid="ignore"):
-                product = one @ one.T
-                product -= np.eye(len(product), dtype=np.float32) * np.trace(product) / len(product)
-            yield _projected(product.ravel(), way)
+def _is_scale(shape: tuple[int, ...], numbers: Floats) -> bool:
+    """Is it the learned scale of a norm: one number a channel, near the 1 that each began with?"""
+    if len(shape) != 1:
+        return False
+    middle, spread = float(numbers.mean(dtype=np.float64)), float(numbers.std(dtype=np.float64))
+    return 0.5 < middle < 2.0 and LEAST_LEARNED < spread < 0.5
 
 
 def _hash(numbers: npt.NDArray[Any]) -> str:
     return hashlib.blake2b(np.ascontiguousarray(numbers).tobytes(), digest_size=12).hexdigest()
-
-
-def _projected(numbers: Floats, purpose: str) -> Floats:
-    """The numbers with random signs, summed in WIDTH heaps, to unit length; zeros where there is nothing to tell.
-
-    Two projections' dot product is the cosine of what was projected, up to 1/√WIDTH (Charikar et al. 2002, count sketch).
-    """
-    padded = np.zeros(-(-len(numbers) // WIDTH) * WIDTH, dtype=np.float32)
-    padded[: len(numbers)] = numbers
-    with np.errstate(over="ignore", invalid="ignore"):
-        heaps = (padded * _signs(len(padded), purpose)).reshape(-1, WIDTH).sum(axis=0, dtype=np.float64)
-        length = float(np.sqrt((numbers.astype(np.float64) ** 2).sum()))
-    if not math.isfinite(length) or length == 0.0 or not np.isfinite(heaps).all():
-        return np.zeros(WIDTH, dtype=np.float32)
-    found: Floats = (heaps / length).astype(np.float32)
-    return found
-
-
-@lru_cache(maxsize=64)
-def _signs(count: int, purpose: str) -> npt.NDArray[np.int8]:
-    seed = int.from_bytes(hashlib.sha256(f"{purpose} {count}".encode()).digest()[:8], "big")
-    return (np.random.default_rng(seed).integers(0, 2, count, dtype=np.int8) * 2 - 1).astype(np.int8)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from grader.integrity import dataflow
 from grader.integrity.findings import Place
 from grader.notebook import Notebook
-from grader.program import slice_program
-from grader.statements import code
+from grader.statements import Statement, code
 
 REST = "all else"  # what serves no graded class: training, experiments
 MAX_SOURCE = 50_000  # characters of one top-level statement; longer ones are not compared
@@ -54,6 +55,7 @@ class Handout:
     known: frozenset[str]
     attributes: frozenset[str]
     given: frozenset[int]  # its statements
+    fingerprints: frozenset[int]  # theirs
 
 
 def handout(role: str, stub: Notebook, classes: Sequence[str]) -> Handout:
@@ -69,43 +71,76 @@ def handout(role: str, stub: Notebook, classes: Sequence[str]) -> Handout:
     attributes |= {inner.name for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.FunctionDef)}
     known |= _BUILTINS
     names = dataflow.imports(nodes, known, attributes)
-    given = {statement.plain for statement in dataflow.statements(nodes, names)}
-    return Handout(role, tuple(classes), frozenset(known), frozenset(attributes), frozenset(given))
+    found = dataflow.statements(nodes, names)
+    given = frozenset(statement.plain for statement in found)
+    fingerprints = frozenset().union(*(statement.fingerprints for statement in found))
+    return Handout(role, tuple(classes), frozenset(known), frozenset(attributes), given, fingerprints)
 
 
 def writing(notebook: Notebook, hand: Handout) -> dict[Slot, Text]:
     """What the student wrote into this notebook. Never raises, whatever it holds."""
-    statements = code(notebook).statements
-    names = dataflow.imports([s.node for s in statements], hand.known, hand.attributes)
-    served: set[tuple[int, int]] = set()
+    written = code(notebook).statements
+    names = names_of(written, hand)
+    sources = {cell.index: cell.source.replace("\r\n", "\n").replace("\r", "\n").split("\n") for cell in notebook.cells}
+    served: set[int] = set()
     found: dict[Slot, Text] = {}
     for name in hand.classes:
-        pieces = []
-        for entry in slice_program(notebook, [name]).entries:
-            if name in entry.names or not set(entry.names) & hand.known:
-                served.add((entry.cell, entry.line))
-                pieces.append((entry.source, entry.cell, entry.line))
-        found[Slot(hand.role, f"{hand.role} {name}")] = _text(pieces, names, hand)
-    rest = [(s.source, s.cell, s.line) for s in statements if (s.cell, s.line) not in served]
-    found[Slot(hand.role, f"{hand.role} {REST}")] = _text(rest, names, hand)
+        serving = serving_of(written, [name], hand.known - {name})
+        served |= serving
+        found[Slot(hand.role, f"{hand.role} {name}")] = _text(
+            [written[at] for at in sorted(serving)], names, hand, sources
+        )
+    rest = [statement for at, statement in enumerate(written) if at not in served]
+    found[Slot(hand.role, f"{hand.role} {REST}")] = _text(rest, names, hand, sources)
     return {slot: text for slot, text in found.items() if text.fingerprints}
 
 
-def _text(pieces: Sequence[tuple[str, int, int]], names: dataflow.Names, hand: Handout) -> Text:
-    lines = [line for piece in pieces for line in _lines(*piece, names, hand)]
+def names_of(written: Sequence[Statement], hand: Handout) -> dataflow.Names:
+    """The names that mean something of their own in a student's notebook."""
+    return dataflow.imports([statement.node for statement in written], hand.known, hand.attributes)
+
+
+def serving_of(written: Sequence[Statement], wanted: Sequence[str], known: Collection[str]) -> set[int]:
+    """The places of the statements that bind or alter the wanted names, or what these need; names in `known` end it."""
+    binding: dict[str, list[int]] = defaultdict(list)
+    altering: dict[str, list[int]] = defaultdict(list)
+    for at, statement in enumerate(written):
+        for name in statement.uses.binds:
+            binding[name].append(at)
+        for name in statement.uses.alters:
+            altering[name].append(at)
+    found: set[int] = set()
+    queue = [at for name in wanted for at in binding[name] + altering[name]]
+    while queue:
+        at = queue.pop()
+        if at in found:
+            continue
+        found.add(at)
+        for name in written[at].uses.now | written[at].uses.later:
+            if name not in known and name in binding:
+                above = bisect_left(binding[name], at)  # a name such as `forward` may be bound again and again
+                queue += [binding[name][max(above - 1, 0)], *altering[name]]
+    return found
+
+
+def _text(
+    written: Sequence[Statement], names: dataflow.Names, hand: Handout, sources: Mapping[int, Sequence[str]]
+) -> Text:
+    reader = dataflow.Reader(names)
+    lines = [line for one in written for line in _lines(one, reader, hand, sources[one.cell])]
     return Text(frozenset().union(*(line.fingerprints for line in lines)), tuple(lines))
 
 
-def _lines(source: str, cell: int, first: int, names: dataflow.Names, hand: Handout) -> Iterator[Line]:
-    if len(source) > MAX_SOURCE:
+def _lines(statement: Statement, reader: dataflow.Reader, hand: Handout, source: Sequence[str]) -> Iterator[Line]:
+    if len(statement.source) > MAX_SOURCE:
         return
     try:
-        found = dataflow.statements(ast.parse(source).body, names)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, dataflow.TooLong):
+        found = reader.read(statement.node)
+    except (RecursionError, dataflow.TooLong):
         return  # what cannot be read is compared with nobody's
-    written = source.split("\n")
-    for statement in found:
-        if statement.plain not in hand.given:
-            text = written[statement.line - 1].strip() if statement.line <= len(written) else ""
-            place = Place(role=hand.role, cell=cell + 1, line=first + statement.line - 1, text=text[:300])
-            yield Line(statement.fingerprints, place)
+    for one in found:
+        own = one.fingerprints - hand.fingerprints
+        if own and one.plain not in hand.given:
+            number = one.line + statement.offset
+            text = source[number - 1].strip() if 0 < number <= len(source) else ""
+            yield Line(own, Place(role=hand.role, cell=statement.cell + 1, line=number, text=text[:300]))
