@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from copies import WAYS, copies, independent, the_assignment, the_ground, written
 
@@ -34,8 +35,8 @@ from grader.integrity.review import RATE
 from grader.integrity.sketch import Sketch, sketch
 from grader.program import slice_program
 
-CLASS, PLANTED, OTHER_CLASSES = 200, 20, 4
-IMAGES, EPOCHS, APART = 2000, 8, 12
+CLASS, PLANTED, OTHER_CLASSES = 200, 20, 2
+IMAGES, EPOCHS, APART = 1000, 8, 8
 SETTINGS = {"img_size": 28, "patch_size": 7, "in_chans": 1, "embed_dim": 32, "depth": 2, "num_heads": 4}
 HEADS, WIDTH = 4, 8
 State = dict[str, torch.Tensor]
@@ -164,7 +165,7 @@ def of_weights() -> None:
     donors = [train(seed, seed) for seed in range(PLANTED)]
     apart = [sketch(saved(state)) for state in donors[:APART]]
     one_seed = [sketch(saved(state)) for state in (donors[0], *(train(0, 1000 + n) for n in range(APART - 1)))]
-    print(f"cosines of the scales, {IMAGES} images, {EPOCHS} epochs:")
+    print(f"cosines of the scales, {IMAGES} images, {EPOCHS} epochs:", flush=True)
     for title, group in (("other seeds", apart), ("one seed, other order of images", one_seed)):
         print(f"  {title:40} {_cosines(itertools.combinations(group, 2))}")
     changes = {"rate": 2e-3, "batch": 32, "epochs": EPOCHS + 4}

@@ -23,6 +23,7 @@ from grader.commands.common import (
     unread,
     warn_of_no_sandbox,
 )
+from grader.commands.integrity import HELP_LAST_YEAR
 from grader.errors import IntakeError, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
 
@@ -33,6 +34,7 @@ Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks a
   python grade.py 1102444016.tar.gz --json FILE write the record as well
   python grade.py SUBMISSIONS/ --out results/   grade a class: go on after a crash, grades.csv, a record a student
   python grade.py merge PARTS… --out results/   put the results of several machines together
+  python grade.py integrity SUBMISSIONS/ --out results/   hold a class against each other, and against last year's
   python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
   python grade.py verify                        prove the assignment: reference, template, mutants, variants
   python grade.py doctor                        what this machine offers, and the command that mends what is missing
@@ -64,6 +66,8 @@ def run(arguments: list[str]) -> int:
     many.add_argument(
         "--dask", metavar="ADDRESS", help="grade on the cluster of this scheduler (docs/many-machines.md)"
     )
+    many.add_argument("--last-year", type=a_path, nargs="+", metavar="FOLDER", help=HELP_LAST_YEAR)
+    many.add_argument("--no-integrity", action="store_true", help="do not hold the submissions against each other")
     many.add_argument("--fail-under", type=float, metavar="POINTS", help=HELP_FAIL_UNDER)
     parser.add_argument("--version", action="version", version=f"grader {__version__}")
     options = parser.parse_args(arguments)
@@ -79,7 +83,7 @@ def _refuse_for_one(options: argparse.Namespace) -> None:
     """What makes sense for a whole class alone. Raises UsageError."""
     if len(options.submissions) > 1:
         raise UsageError("several submissions: name a folder for their results with --out, or grade one at a time")
-    for flag in ("jobs", "roster", "only", "force", "shard", "dask", "fail_under"):
+    for flag in ("jobs", "roster", "only", "force", "shard", "dask", "last_year", "no_integrity", "fail_under"):
         if getattr(options, flag):
             raise UsageError(
                 f"--{flag.replace('_', '-')} is for a whole class: name a folder for the results with --out"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,21 +41,15 @@ def run(arguments: list[str]) -> int:
 
     from grader.assignment import load_assignment
 
-    records, counting = _graded(options.out)
-    assignment = load_assignment(options.assignment)
-    write(assignment, options.submissions, options.last_year, options.out, records, counting)
+    write(load_assignment(options.assignment), options.submissions, options.last_year, options.out)
     return FULL_MARKS
 
 
-def write(
-    assignment: Assignment,
-    submissions: Sequence[Path],
-    last_year: Sequence[Path],
-    out: Path,
-    records: Mapping[str, Record],
-    counting: Collection[str] | None,
-) -> None:
-    """Review the class and write the sheet. Raises IntakeError, UsageError and AssignmentError."""
+def write(assignment: Assignment, submissions: Sequence[Path], last_year: Sequence[Path], out: Path) -> None:
+    """Review the class, and write the sheet beside what was graded into `out`.
+
+    Raises IntakeError, UsageError and AssignmentError.
+    """
     from grader.files import write_whole
     from grader.integrity.findings import sheet
     from grader.integrity.review import review
@@ -65,6 +59,7 @@ def write(
             out.mkdir(parents=True)
         except OSError as error:
             raise UsageError(f"--out {out} cannot be written: {error.strerror}; name another folder") from None
+    records, counting = _graded(out)
     with progress_bar() as progress:
         found = review(
             assignment,

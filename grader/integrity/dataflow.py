@@ -1,10 +1,10 @@
 """What code computes, told from how it is written down: fingerprints of its dataflow.
 
 A use of a variable stands for the expression that it was bound to, so that neither names nor the order of independent
-statements nor the number of steps matters; comments, formatting, docstrings, annotations, prints, asserts and what leads
-to no result are not there at all. An expression's label is made of its operation and of the labels of what goes in, to a depth of 1, 2 and 3
-(the relabelling of Weisfeiler and Lehman; Shervashidze et al. 2011): a change in one place alters the labels within
-that depth and no others.
+statements nor the number of steps matters; comments, formatting, docstrings, annotations, prints, asserts and what
+leads to no result are not there at all. An expression's label is made of its operation and of the labels of what goes
+in, to a depth of 1, 2 and 3 (the relabelling of Weisfeiler and Lehman; Shervashidze et al. 2011): a change in one place
+alters the labels within that depth and no others.
 """
 
 from __future__ import annotations

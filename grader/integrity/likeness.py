@@ -5,10 +5,10 @@
 2. In each slot (a class to be written), the shared weight, times the share of the longer text that is shared, is ranked
    among pairs of the class that are drawn at random, and among pairs of correct variants. The worse of both ranks is
    the slot's p: how often two students' code in this slot is as alike.
-3. The slots' p are multiplied. How often the product of a pair's p is as small follows from how often each slot's is, as
-   if slots had nothing to do with each other (a convolution of what was drawn). They have: one student's style shows in
-   several. So the logarithm's distance from its mean is divided by how much wider it is spread over the drawn pairs.
-   Each notebook is looked at alone, and all together, and the number of looks is paid for.
+3. The slots' p are multiplied. How often the product of a pair's p is as small follows from how often each slot's is,
+   as if slots had nothing to do with each other (a convolution of what was drawn). They have: one student's style shows
+   in several. So the logarithm's distance from its mean is divided by how much wider it is spread over the drawn pairs.
+   All is looked at together, and each notebook alone: the one may use half of the chance, the others share the rest.
 4. That p, times the number of pairs, is how many such pairs a class of this size holds by chance.
 
 Only pairs that share rare fingerprints are compared at all, for each submission so many at most: the cost grows with
@@ -31,11 +31,12 @@ from grader.integrity.findings import Passage
 from grader.integrity.writing import Slot, Text, Writing
 
 DRAWN = 20_000  # pairs, for the ranks
-RARE = 0.05  # of the submissions: by what fewer hold, partners are sought
+RARE = 0.15  # of the submissions: by what fewer hold, partners are sought
 MOST_HOLDERS = 60  # of a fingerprint by which partners are sought
 PARTNERS = 40  # of one submission, that are compared
 LEAST_SHARED = 3  # rare fingerprints; with fewer, no pair stands out
 MOST_PASSAGES = 8
+EVERYTHING = "all"
 STEP = 0.05  # of the logarithm, in which the slots' p are added up
 
 
@@ -43,8 +44,8 @@ STEP = 0.05  # of the logarithm, in which the slots' p are added up
 class Likeness:
     """Two submissions by their places, the smaller first. expected: such pairs in a class of this size, by chance.
 
-    where: the notebook that stands out, or "all". shares: of each slot, how much of the longer text is shared; slots
-    that stand out come first, and p says how much.
+    where: the notebook that stands out, or EVERYTHING. slots: each with the share of the longer text that is shared,
+    and its p; those that stand out come first.
     """
 
     pair: tuple[int, int]
@@ -70,6 +71,7 @@ class ClassCode:
         for one in everyone:
             for slot, text in one.items():
                 self._held[slot].update(text.fingerprints)
+        self._written = {slot: held.copy() for slot, held in self._held.items()}  # by students alone
         for slot in self._slots:
             for text in known.get(slot, ()):
                 self._held[slot].update(text.fingerprints)
@@ -101,11 +103,12 @@ class ClassCode:
             if slot in left and slot in right:
                 score, share = self._alike(slot, left[slot], right[slot])
                 slots.append((slot, share, self._p(slot, score)))
-        groups = self._groups()
-        best, where = min(
-            (self._together(name, [p for s, _, p in slots if s in held]), name) for name, held in groups.items()
-        )
-        expected = min(best * len(groups), 1.0) * self.pairs
+        looks = []
+        for name, held in self._groups().items():
+            share = 0.5 if name == EVERYTHING else 0.5 / max(len(self._groups()) - 1, 1)
+            looks.append((self._together(name, [p for slot, _, p in slots if slot in held]) / share, name))
+        best, where = min(looks)
+        expected = min(best, 1.0) * self.pairs
         return Likeness(pair, expected, where, tuple(sorted(slots, key=lambda item: (item[2], -item[1]))))
 
     def _weigh(self, slot: Slot) -> dict[int, float]:
@@ -138,7 +141,7 @@ class ClassCode:
     def _groups(self) -> dict[str, list[Slot]]:
         roles = dict.fromkeys(slot.role for slot in self._slots)
         groups = {role: [slot for slot in self._slots if slot.role == role] for role in roles}
-        return groups if len(groups) == 1 else {**groups, "all": self._slots}
+        return {**groups, EVERYTHING: self._slots}
 
     def _together(self, group: str, ps: Sequence[float]) -> float:
         """How often a pair's p are as small all together."""
@@ -186,7 +189,7 @@ class ClassCode:
         for place, one in enumerate(self._everyone):
             for slot, text in one.items():
                 for fingerprint in text.fingerprints:
-                    if 2 <= self._held[slot][fingerprint] <= most:
+                    if 2 <= self._written[slot][fingerprint] <= most:
                         holders[slot, fingerprint].append(place)
         for place, one in enumerate(self._everyone):
             shared: Counter[int] = Counter()
@@ -223,7 +226,7 @@ class ClassCode:
                     best, at = bits, number
             if at >= 0:
                 taken.add(at)
-                seen = min(held[one] for one in line.fingerprints & right.lines[at].fingerprints)
+                seen = min(self._written[slot][one] for one in line.fingerprints & right.lines[at].fingerprints)
                 yield best, Passage(left=line.place, right=right.lines[at].place, seen=seen)
 
 

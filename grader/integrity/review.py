@@ -25,14 +25,15 @@ from grader.intake import Submission, read_submission
 from grader.integrity import dataflow, weights
 from grader.integrity.claims import Claim, claims, logged
 from grader.integrity.findings import Finding, grouped
-from grader.integrity.likeness import ClassCode, Likeness
+from grader.integrity.likeness import EVERYTHING, ClassCode, Likeness
 from grader.integrity.sketch import Sketch, sketch
 from grader.integrity.writing import Handout, Slot, Text, Writing, handout, names_of, serving_of, writing
 from grader.notebook import Cell, Notebook, read_notebook
 from grader.records import Record
 from grader.statements import code
 
-RATE = 0.05  # findings on code that a whole class of independent students is expected to give, by chance
+RATE = 0.1  # findings on code that a whole class of independent students is expected to give, by chance
+MOST_HOLDERS = 100  # of four numbers in a row: what more have printed is no one's own
 LEAST_RUNS = 3  # of four numbers, that two logs must share
 LAST_YEAR = " (last year)"
 Progress = Callable[[str, int, int], None]
@@ -250,7 +251,7 @@ def _on_code(
         yield Finding(
             kind="code",
             students=_students(exhibits, likeness.pair),
-            compared=f"what was written into {'both notebooks' if likeness.where == 'all' else likeness.where}, "
+            compared=f"what was written into {'both notebooks' if likeness.where == EVERYTHING else likeness.where}, "
             "without the hand-out's code; blind to names, comments, formatting and order",
             figure=_shares(likeness),
             chance=f"{likeness.expected:.2g} pairs so alike are expected in a class of {recent} that works apart "
@@ -315,7 +316,7 @@ def _on_logs(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
     by_run: dict[str, list[int]] = {}
     for place, one in enumerate(exhibits):
         for run in one.runs:
-            if 2 <= held[run] <= weights.MOST_HOLDERS:
+            if 2 <= held[run] <= MOST_HOLDERS:
                 by_run.setdefault(run, []).append(place)
     shared: Counter[tuple[int, int]] = Counter()
     for places in by_run.values():

@@ -8,7 +8,7 @@ all over, however they were trained. So what was there at the beginning must not
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import prod
@@ -19,7 +19,7 @@ from grader.integrity.sketch import Sketch
 
 NEAR = 0.975  # cosine of the scales; what was trained apart reaches 0.96 from one seed, 0.2 from two
 LEAST_SCALES = 64  # numbers; by fewer nothing is told
-MOST_HOLDERS = 200  # of a tensor by which pairs are named: what more hold came with the hand-out, or from one source
+MOST_PAIRED = 10  # holders of the same numbers, each of whom is paired with each; of more, each with the first
 LEAST_PART = 0.3  # of the numbers that must be the same, where the whole is not
 CHUNK = 512  # rows of a block of cosines
 
@@ -66,9 +66,8 @@ def _same(sketches: Mapping[int, Sketch]) -> Iterator[Alike]:
                     holders[getattr(tensor, key)].setdefault(place, tensor.name)
         shared: dict[tuple[int, int], set[str]] = defaultdict(set)
         for held in holders.values():
-            if 2 <= len(held) <= MOST_HOLDERS:
-                for pair in combinations(sorted(held), 2):
-                    shared[pair].add(held[pair[0]])
+            for pair in _paired(sorted(held)):
+                shared[pair].add(held[pair[0]])
         for pair, names in shared.items():
             left, right = (sketches[place] for place in pair)
             sizes = [sum(prod(t.shape) for t in one.tensors if t.trained) for one in (left, right)]
@@ -85,9 +84,15 @@ def _same_files(sketches: Mapping[int, Sketch]) -> Iterator[Alike]:
     for place, sketch in sketches.items():
         holders[sketch.sha256].append(place)
     for held in holders.values():
-        if 2 <= len(held) <= MOST_HOLDERS:
-            for pair in combinations(sorted(held), 2):
-                yield Alike(pair, FILE, 1.0, ())
+        for pair in _paired(sorted(held)):
+            yield Alike(pair, FILE, 1.0, ())
+
+
+def _paired(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    if len(places) <= MOST_PAIRED:
+        yield from combinations(places, 2)
+    else:
+        yield from ((places[0], other) for other in places[1:])
 
 
 def _near(sketches: Mapping[int, Sketch], recent: int) -> Iterator[Alike]:
