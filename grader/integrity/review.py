@@ -11,7 +11,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -86,7 +85,7 @@ def review(
     the names of the hand-ins that count, else each student's latest. Raises IntakeError where nothing can be read, and
     AssignmentError.
     """
-    ground = ground_of(assignment)
+    ground: Ground | None = None
     left_out: list[str] = []
     exhibits: list[Exhibit] = []
     recent = 0
@@ -96,6 +95,7 @@ def review(
                 roles, pattern = roles_of(assignment.config), assignment.config.id_pattern
                 found = gather(folders, roles, Path(private), pattern, out).hand_ins
                 latest = _latest(found, None if mark else counting)
+                ground = ground or ground_of(assignment)
                 for number, hand_in in enumerate(latest):
                     progress(f"reading{mark}", number + 1, len(latest))
                     try:
@@ -103,7 +103,8 @@ def review(
                     except IntakeError as error:
                         left_out.append(f"{hand_in.name}: {error}")
         recent = recent or len(exhibits)
-    findings = compared(exhibits, recent, ground.known, assignment.config.seed)
+    known = ground.known if ground is not None else {}
+    findings = compared(exhibits, recent, known, assignment.config.seed)
     pairs = recent * (recent - 1) // 2 + recent * (len(exhibits) - recent)
     return Review(tuple(findings), len(exhibits), pairs, tuple(left_out))
 
@@ -123,7 +124,6 @@ def _latest(hand_ins: Sequence[HandIn], counting: Collection[str] | None) -> lis
 # ---- the ground -----------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=2)
 def ground_of(assignment: Assignment) -> Ground:
     """Read the masters and the variants once. Raises AssignmentError."""
     config = assignment.config
