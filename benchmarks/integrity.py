@@ -16,8 +16,9 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -33,6 +34,7 @@ from grader.integrity import weights
 from grader.integrity.likeness import ClassCode
 from grader.integrity.review import RATE
 from grader.integrity.sketch import Sketch, sketch
+from grader.integrity.writing import Writing, writing
 from grader.program import slice_program
 
 CLASS, PLANTED, OTHER_CLASSES = 200, 20, 2
@@ -40,6 +42,7 @@ IMAGES, EPOCHS, APART = 1000, 8, 8
 SETTINGS = {"img_size": 28, "patch_size": 7, "in_chans": 1, "embed_dim": 32, "depth": 2, "num_heads": 4}
 HEADS, WIDTH = 4, 8
 State = dict[str, torch.Tensor]
+T = TypeVar("T")
 
 
 # ---- code -----------------------------------------------------------------------------------------------------------
@@ -49,16 +52,8 @@ def of_code() -> None:
     lot = random.Random(1)
     class_ = [independent(lot) for _ in range(CLASS)]
     texts = [written(notebooks) for notebooks in class_]
+    _independent(1, texts)
     known = the_ground().known
-    for number in range(OTHER_CLASSES + 1):
-        more = random.Random(99 + number)
-        other = [written(independent(more)) for _ in range(CLASS)] if number else texts
-        found = ClassCode(other, CLASS, known, number).findings(float("inf"))
-        print(
-            f"independent class {number + 1}: {sum(one.expected < RATE for one in found)} findings among "
-            f"{CLASS * (CLASS - 1) // 2} pairs; of the most alike pair {found[0].expected:.2g} are expected by chance",
-            flush=True,
-        )
     for way in WAYS:
         planted = copies(class_, way, PLANTED, random.Random(way))
         everyone = [*texts, *(written(notebooks) for _, notebooks in planted)]
@@ -67,6 +62,16 @@ def of_code() -> None:
         hits = [one.expected for one in found if one.pair in pairs]
         weakest = f"{max(hits):.1g}" if hits else "-"
         print(f"{way:42} {len(hits):2} of {PLANTED}  weakest {weakest:7} others {len(found) - len(hits)}", flush=True)
+    for number in range(2, OTHER_CLASSES + 2):
+        more = random.Random(98 + number)
+        _independent(number, [written(independent(more)) for _ in range(CLASS)])
+
+
+def _independent(number: int, texts: Sequence[Writing]) -> None:
+    found = ClassCode(texts, len(texts), the_ground().known, number - 1).findings(float("inf"))
+    count, pairs = sum(one.expected < RATE for one in found), len(texts) * (len(texts) - 1) // 2
+    most = f"of the most alike pair {found[0].expected:.2g} are expected by chance"
+    print(f"independent class {number}: {count} findings among {pairs} pairs; {most}", flush=True)
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
@@ -164,14 +169,19 @@ def of_weights() -> None:
     train = Training()
     donors = [train(seed, seed) for seed in range(PLANTED)]
     apart = [sketch(saved(state)) for state in donors[:APART]]
-    one_seed = [sketch(saved(state)) for state in (donors[0], *(train(0, 1000 + n) for n in range(APART - 1)))]
+    begun_alike = [donors[0], *(train(0, 1000 + n) for n in range(APART - 1))]
+    one_seed = [sketch(saved(state)) for state in begun_alike]
+    print("cosines of all numbers, which say nothing:", flush=True)
+    print(f"  {'one seed, other order of images':40} {_spread(itertools.starmap(_whole, _pairs(begun_alike)))}")
+    further = [_whole(state, train(0, 9999, 1, start=state)) for state in donors[:APART]]
+    print(f"  {'one epoch further':40} {_spread(further)}", flush=True)
     print(f"cosines of the scales, {IMAGES} images, {EPOCHS} epochs:", flush=True)
     for title, group in (("other seeds", apart), ("one seed, other order of images", one_seed)):
-        print(f"  {title:40} {_cosines(itertools.combinations(group, 2))}")
+        print(f"  {title:40} {_spread(itertools.starmap(_cosine, _pairs(group)))}")
     changes = {"rate": 2e-3, "batch": 32, "epochs": EPOCHS + 4}
     for name, value in changes.items():
         other = sketch(saved(train(0, 0, **{name: value})))  # type: ignore[arg-type]  # each of its own type
-        print(f"  {f'one seed and order, other {name}':40} {_cosines([(one_seed[0], other)])}")
+        print(f"  {f'one seed and order, other {name}':40} {_spread([_cosine(one_seed[0], other)])}", flush=True)
     print(f"pairs found by the bar of {weights.NEAR} among the {APART} of other seeds and the {APART} of one seed:")
     for group in (apart, one_seed):
         print(f"  {len(weights.alike(dict(enumerate(group)), len(group)))} of {APART * (APART - 1) // 2}")
@@ -203,11 +213,24 @@ def of_weights() -> None:
         print(f"{kind:42} {len(hits):2} of {PLANTED}  others {len(found) - len(hits)}  {how}", flush=True)
 
 
-def _cosines(pairs: Iterator[tuple[Sketch, Sketch]] | list[tuple[Sketch, Sketch]]) -> str:
-    found = []
-    for left, right in pairs:
-        a, b = torch.from_numpy(left.scales), torch.from_numpy(right.scales)
-        found.append(float(nn.functional.cosine_similarity(a, b, dim=0)))
+def _pairs(group: Sequence[T]) -> Iterator[tuple[T, T]]:
+    return itertools.combinations(group, 2)
+
+
+def _cosine(left: Sketch, right: Sketch) -> float:
+    """Of the scales."""
+    a, b = torch.from_numpy(left.scales), torch.from_numpy(right.scales)
+    return float(nn.functional.cosine_similarity(a, b, dim=0))
+
+
+def _whole(left: State, right: State) -> float:
+    """Of all numbers, each tensor centred."""
+    a, b = (torch.cat([(t - t.mean()).flatten() for t in one.values()]) for one in (left, right))
+    return float(nn.functional.cosine_similarity(a, b, dim=0))
+
+
+def _spread(cosines: Iterable[float]) -> str:
+    found = list(cosines)
     return f"{len(found):3} pairs, {min(found):6.3f} to {max(found):6.3f}"
 
 
@@ -222,8 +245,6 @@ def of_cost(sizes: list[int]) -> None:
     print(f"the hand-out and the variants: {time.perf_counter() - begun:.1f} s")
     class_ = [independent(lot) for _ in range(20)]
     read = [{role: bank.as_read(role, notebook) for role, notebook in one.items()} for one in class_]
-    from grader.integrity.writing import writing
-
     begun = time.perf_counter()
     texts = [
         {slot: text for role, n in one.items() for slot, text in writing(n, the_ground().handouts[role]).items()}

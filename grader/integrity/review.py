@@ -31,7 +31,7 @@ from grader.notebook import Cell, Notebook, read_notebook
 from grader.records import Record
 from grader.statements import code
 
-RATE = 0.1  # findings on code that a whole class of independent students is expected to give, by chance
+RATE = 0.05  # findings on code that a whole class of independent students is expected to give, by chance
 MOST_HOLDERS = 100  # of four numbers in a row: what more have printed is no one's own
 LEAST_RUNS = 3  # of four numbers, that two logs must share
 LAST_YEAR = " (last year)"
