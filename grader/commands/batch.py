@@ -85,7 +85,11 @@ def run(options: argparse.Namespace) -> int:
         return INTERRUPTED
     code = finish(options.out, known, options.fail_under)
     if not options.no_integrity:
-        _hold_against_each_other(plan, options.last_year or [])
+        try:
+            _hold_against_each_other(plan, options.last_year or [])
+        except KeyboardInterrupt:
+            warn(f"interrupted; the marks are written, the submissions not yet held against each other: {AGAIN}")
+            return INTERRUPTED
     return code
 
 
@@ -100,8 +104,6 @@ def _hold_against_each_other(plan: Plan, last_year: Sequence[Path]) -> None:
         integrity.write(plan.assignment, plan.paths, last_year, plan.out)
     except GraderError as error:
         warn(f"the submissions were not held against each other: {error}")
-    except KeyboardInterrupt:
-        warn(f"interrupted; the marks are written, and the submissions not yet held against each other: {AGAIN}")
 
 
 def _prepare_cluster(options: argparse.Namespace) -> None:
