@@ -307,7 +307,7 @@ def _chance_of_weights(one: weights.Alike, trained_alike: bool) -> str:
             f"number {one.rank} of {one.ground} pairs with these shapes in this class; "
             "docs/integrity.md has the figures of models that were trained apart"
         )
-    return "never seen among models that were trained apart (docs/integrity.md)"
+    return "in none of 56 pairs of models that were trained apart (docs/integrity.md)"
 
 
 def _on_logs(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
@@ -329,8 +329,8 @@ def _on_logs(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
                 students=_students(exhibits, pair),
                 compared="the numbers that the training printed, four in a row",
                 figure=f"{count} runs of four numbers are the same",
-                chance="four numbers of three decimals agree by chance in fewer than 1 of 10⁹ places; equal training "
-                "on equal machines prints equal logs, but these notebooks train in different ways",
+                chance="were the last two digits of each number left to chance, one place in 10⁸; equal training on "
+                "equal machines prints equal logs, but these notebooks build or train in different ways",
                 what="one training seems to have printed both logs: ask whose it is",
             )
 
