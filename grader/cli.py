@@ -14,7 +14,7 @@ from grader.errors import GraderError
 SELF_CHECK = "--self-check"
 # Each is a module of grader.commands; anything else is to be graded.
 VERBS = (
-    *("merge", "gradebook"),
+    *("merge", "gradebook", "integrity"),
     *("gradescope", "autograde"),
     *("new", "template", "public", "verify", "schema"),
     "doctor",

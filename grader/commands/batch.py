@@ -24,12 +24,12 @@ from grader.commands.common import (
     warn_of_no_sandbox,
 )
 from grader.commands.watching import watched
-from grader.errors import UsageError
+from grader.errors import GraderError, UsageError
 from grader.inert import one_line
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment
-    from grader.batch import Workforce
+    from grader.batch import Plan, Workforce
     from grader.language import Catalogue
     from grader.ledger import Ledger
     from grader.marks import Marks
@@ -40,6 +40,7 @@ HELP_MARKS = "a person's marks, CSV: student_id, criterion, points, comment, mar
 HELP_ROSTER = "who is in the class, CSV with a column student_id"
 HELP_FAIL_UNDER = "exit with 1 where a score is below"
 HANGS = 4  # times the seconds that a submission may take in all; its own limits end it long before
+AGAIN = "grade.py integrity SUBMISSIONS/ --out RESULTS/"
 MOST_NAMED = 10  # of a kind, at the end of a run; grades.csv has them all
 
 
@@ -86,7 +87,27 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         warn(f"interrupted; what was graded is kept in {options.out}: the same command goes on from there")
         return INTERRUPTED
-    return finish(options, known)
+    code = finish(options, known)
+    if options.integrity or options.last_year:
+        try:
+            _hold_against_each_other(plan, options.last_year or [])
+        except KeyboardInterrupt:
+            warn(f"interrupted; the marks are written, the submissions not yet held against each other: {AGAIN}")
+            return INTERRUPTED
+    return code
+
+
+def _hold_against_each_other(plan: Plan, last_year: Sequence[Path]) -> None:
+    """A whole class alone: a part of it does not tell what is usual. No mark and no exit code hangs on it."""
+    if plan.shard != (1, 1):
+        warn(f"a part of a class is not held against itself; when all parts are merged: {AGAIN}")
+        return
+    from grader.commands import integrity
+
+    try:
+        integrity.write(plan.assignment, plan.paths, last_year, plan.out)
+    except GraderError as error:
+        warn(f"the submissions were not held against each other: {error}")
 
 
 def _prepare_cluster(options: argparse.Namespace) -> None:

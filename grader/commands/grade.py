@@ -29,6 +29,7 @@ from grader.commands.common import (
     unread,
     warn_of_no_sandbox,
 )
+from grader.commands.integrity import HELP_LAST_YEAR
 from grader.errors import IntakeError, NotGraded, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
 from grader.language import Catalogue, catalogue, localised
@@ -47,6 +48,7 @@ Grade a submission: a .tar.gz, .tgz, .tar, .zip or a folder with the notebooks a
   python grade.py gradebook EXPORT.csv --results results/  fill a sheet that Canvas or Moodle exported
   python grade.py gradescope --output autograder.zip       an autograder for Gradescope
   python grade.py merge PARTS… --out results/   put the results of several machines together
+  python grade.py integrity SUBMISSIONS/ --out results/   hold a class against each other, and against last year's
   python grade.py template [--check]            write student_template/ from reference/, or say whether it is stale
   python grade.py verify                        prove the assignment: reference, template, mutants, variants
   python grade.py doctor                        what this machine offers, and the command that mends what is missing
@@ -88,6 +90,8 @@ def run(arguments: list[str]) -> int:
     many.add_argument(
         "--dask", metavar="ADDRESS", help="grade on the cluster of this scheduler (docs/many-machines.md)"
     )
+    many.add_argument("--last-year", type=a_path, nargs="+", metavar="FOLDER", help=HELP_LAST_YEAR)
+    many.add_argument("--integrity", action="store_true", help="then hold the submissions against each other")
     many.add_argument("--fail-under", type=float, metavar="POINTS", help=HELP_FAIL_UNDER)
     parser.add_argument("--version", action="version", version=f"grader {__version__}")
     options = parser.parse_args(arguments)
@@ -114,7 +118,7 @@ def _refuse_for_one(options: argparse.Namespace) -> None:
         raise UsageError("--audience says whom a page is for: name the page with --html")
     if len(options.submissions) > 1:
         raise UsageError("several submissions: name a folder for their results with --out, or grade one at a time")
-    for flag in ("jobs", "roster", "only", "force", "shard", "dask", "fail_under"):
+    for flag in ("jobs", "roster", "only", "force", "shard", "dask", "last_year", "integrity", "fail_under"):
         if getattr(options, flag):
             raise UsageError(
                 f"--{flag.replace('_', '-')} is for a whole class: name a folder for the results with --out"

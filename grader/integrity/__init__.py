@@ -1,0 +1,9 @@
+"""Facts on whether the work is the student's own, for a person to judge: never a verdict, and no mark hangs on them.
+
+    archives ─ intake ─▶ writing (code)   ─▶ likeness ─┐
+                     ├─▶ sketch  (weights) ─▶ weights  ├─▶ findings ─▶ integrity.csv
+                     └─▶ notebook, record  ─▶ claims  ─┘
+
+Each finding says what was compared, a figure, and how often such a figure would come about by chance. Everything here
+runs on the trusted side and executes nothing of a student's: code is parsed, weights are read as numbers.
+"""

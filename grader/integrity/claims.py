@@ -1,0 +1,173 @@
+"""What a notebook claims, held against the weights, the measured accuracy and its own code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from grader.notebook import Cell, Notebook
+from grader.records import Record
+from grader.settings import candidates
+from grader.statements import code
+
+ACCURACY, SETTINGS, SHAPES, OUTPUT, EPOCHS = (
+    "a printed accuracy that the weights do not reach",
+    "weights of other settings than the notebook saves",
+    "weights whose shapes fit no settings in the notebook",
+    "an output with words that stand nowhere in the code",
+    "a count of epochs that stands nowhere in the code",
+)
+# The flag that grader.flags raises for the first of them, with its reasons.
+_CLAIMED = "accuracy_claimed"
+_METRIC = re.compile(r"(?i)acc|loss|epoch|정확|손실|에폭")
+_WORD = re.compile(r"[^\W\d_]{3,40}")
+_EPOCHS = re.compile(r"(?i)(?:epoch|에폭)\s*[:\[(#]?\s*\d{1,5}\s*(?:/|of)\s*(\d{1,5})(?!\d)")
+# What libraries print beside a metric: bars, warnings, the shell's words.
+_OTHERS = re.compile(r"it/s|s/it|%\||\|█|[Ww]arning|/usr/|site-packages|\bETA\b|Traceback|Error|tensor\(|grad_fn")
+_THEIR_WORDS = frozenset(
+    [
+        "precision",
+        "recall",
+        "support",
+        "macro",
+        "micro",
+        "weighted",
+        "avg",
+        "score",
+        "info",
+        "debug",
+        "root",
+        "nan",
+        "inf",
+    ]
+)
+_DECIMAL = re.compile(r"(?<![\d.])\d{1,6}\.\d{3,17}(?!\d)")
+_MOST_CELLS = 60
+_MOST_LINES = 400  # of one cell
+_MAX_LINE = 300
+_RUN = 4  # numbers of a log in a row; two logs that share such a run were printed by one training
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim that does not hold. where: the notebook and cell; what: the sentence for a person."""
+
+    kind: str
+    where: str
+    figure: str
+    what: str
+
+
+def claims(
+    notebook: Notebook | None, stub: Notebook | None, settings: Sequence[str], class_name: str, record: Record | None
+) -> list[Claim]:
+    """What the training's notebook claims and the rest contradicts. Never raises."""
+    found = list(_of_record(record)) if record is not None else []
+    if notebook is not None:
+        if record is not None and record.checkpoint.settings:
+            found += _settings(notebook, settings, class_name, record)
+        found += _outputs(notebook, stub)
+    return found
+
+
+def _of_record(record: Record) -> Iterator[Claim]:
+    for flag in record.flags:
+        if flag.id == _CLAIMED:
+            printed, measured = flag.evidence.get("printed"), flag.evidence.get("measured")
+            place = f"{flag.evidence.get('file', '')}, cell {flag.evidence.get('cell', '?')}"
+            yield Claim(ACCURACY, place, f"{printed}% printed, {measured}% measured", flag.message)
+    if not record.checkpoint.settings:
+        for check in (check for criterion in record.criteria for check in criterion.checks):
+            if {"tensor", "saved", "model"} <= set(check.evidence):
+                figure = f"{check.evidence['saved']} in the .pth, {check.evidence['model']} in the model"
+                yield Claim(SHAPES, "the .pth", figure, check.message)
+                return
+
+
+def _settings(notebook: Notebook, settings: Sequence[str], class_name: str, record: Record) -> Iterator[Claim]:
+    read = candidates(notebook, settings, class_name)
+    fitting = record.checkpoint.settings
+    if not read or not set(read[0].values) & set(fitting):
+        return
+    best = read[0]
+    other = {name: value for name, value in best.values.items() if name in fitting and fitting[name] != value}
+    if other:
+        said = ", ".join(f"{name}={value}" for name, value in other.items())
+        fits = ", ".join(f"{name}={fitting[name]}" for name in other)
+        source = record.checkpoint.settings_source
+        yield Claim(
+            SETTINGS,
+            f"{notebook.name}, cell {best.cell + 1}",
+            f"{said} in the code, {fits} fits the .pth",
+            f"{best.source} has {said}; the weights fit {fits}, which is in {source or 'no place that was found'}; "
+            "ask which run the .pth is from",
+        )
+
+
+# ---- outputs --------------------------------------------------------------------------------------------------------
+
+
+def _outputs(notebook: Notebook, stub: Notebook | None) -> Iterator[Claim]:
+    """Lines of results that the code, as it was handed in, cannot have printed; one claim of a kind at most."""
+    if code(notebook).problems:
+        return  # what cannot be read may have printed it
+    text = "\n".join(cell.source for notebook_ in (notebook, stub) if notebook_ for cell in notebook_.cells)
+    written = text.casefold()
+    numbers = _whole_numbers(notebook)
+    seen: set[str] = set()
+    for cell, line in _results(notebook):
+        place = f"{notebook.name}, cell {cell.index + 1}"
+        words = [w for w in _WORD.findall(line) if w.casefold() not in written and w.casefold() not in _THEIR_WORDS]
+        if words and OUTPUT not in seen:
+            seen.add(OUTPUT)
+            said = (
+                f"the output “{line[:120]}” has “{words[0]}”, which stands nowhere in the notebook; ask what printed it"
+            )
+            yield Claim(OUTPUT, place, words[0], said)
+        count = _EPOCHS.search(line)
+        if count and int(count[1]) not in numbers and EPOCHS not in seen:
+            seen.add(EPOCHS)
+            said = (
+                f"the output “{line[:120]}” counts to {count[1]}, which stands nowhere in the code; ask which code ran"
+            )
+            yield Claim(EPOCHS, place, count[1], said)
+
+
+def _results(notebook: Notebook) -> Iterator[tuple[Cell, str]]:
+    """The lines of the outputs that tell of a result, as print writes them."""
+    cells = [cell for cell in notebook.cells if cell.kind == "code" and cell.outputs and not _calls_others(cell)]
+    for cell in cells[-_MOST_CELLS:]:
+        for line in re.split(r"[\r\n]", "\n".join(cell.outputs))[-_MOST_LINES:]:
+            if len(line) <= _MAX_LINE and _METRIC.search(line) and not _OTHERS.search(line):
+                yield cell, line.strip()
+
+
+def _calls_others(cell: Cell) -> bool:
+    """Does it run what is not in the notebook: a shell, a script?"""
+    return re.search(r"(?m)^\s*[!%]|subprocess|os\.system|get_ipython", cell.source) is not None
+
+
+def _whole_numbers(notebook: Notebook) -> set[int]:
+    """Every whole number that the code names, in a text too."""
+    found: set[int] = set()
+    for statement in code(notebook).statements:
+        for node in ast.walk(statement.node):
+            if isinstance(node, ast.Constant):
+                if type(node.value) is int and 0 <= node.value < 100_000:
+                    found.add(node.value)
+                elif isinstance(node.value, str):
+                    found.update(int(digits) for digits in re.findall(r"\d{1,5}", node.value[:1000]))
+    return found
+
+
+def logged(notebook: Notebook) -> frozenset[str]:
+    """Runs of numbers in the training's logs, by which two logs of one training are known."""
+    runs: set[str] = set()
+    by_cell: dict[int, list[str]] = {}
+    for cell, line in _results(notebook):
+        by_cell.setdefault(cell.index, []).extend(_DECIMAL.findall(line))
+    for numbers in by_cell.values():
+        runs.update(" ".join(numbers[n : n + _RUN]) for n in range(len(numbers) - _RUN + 1))
+    return frozenset(runs)

@@ -1,0 +1,330 @@
+"""Integrity: copies are found in any dress, independent work is left alone, and hostile files cost nothing."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+import pickle
+import random
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import PART2, HandIn, small_assignment
+from copies import WAYS, Notebooks, independent, the_ground, written
+
+from grader.cli import main
+from grader.integrity import claims, weights
+from grader.integrity.dataflow import imports, statements
+from grader.integrity.findings import Finding, Passage, Place, grouped, sheet
+from grader.integrity.likeness import ClassCode
+from grader.integrity.review import RATE, Exhibit, compared
+from grader.integrity.sketch import sketch
+from grader.integrity.writing import writing
+from grader.notebook import Cell, Notebook, read_notebook
+from grader.records import CheckpointResult, Flag, Record, SubmissionInfo
+
+PLAIN = """
+def attend(q, k, v, mask):
+    scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(16)
+    count = v.size(1)
+    weights = F.softmax(scores.masked_fill(mask == 0, -1e9), dim=-1)
+    return torch.matmul(weights, v) + count
+"""
+
+
+def fingerprints(source: str) -> frozenset[int]:
+    body = ast.parse("import torch, math\nimport torch.nn.functional as F\n" + source).body
+    return frozenset().union(*(one.fingerprints for one in statements(body, imports(body, (), ()))))
+
+
+# ---- what counts as the same code -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PLAIN.replace("scores", "점수").replace("weights", "w"),
+        PLAIN.replace("    return", "    # 값을 더한다\n    print('결과')\n    return"),
+        PLAIN.replace("    count = v.size(1)\n", "").replace("mask):", "mask):\n    count = v.size(1)"),
+        PLAIN.replace("torch.matmul(weights, v) + count", "count + weights @ v"),
+        PLAIN.replace("F.softmax(", "step = ").replace(", dim=-1)", "\n    weights = step.softmax(-1)"),
+        PLAIN.replace("    count", "    idle = [3] * 4\n    idle = len(idle)\n    count"),
+    ],
+    ids=["renamed", "commented", "reordered", "commuted", "in steps", "padded"],
+)  # fmt: skip
+def test_the_same_computation_has_the_same_fingerprints(other: str) -> None:
+    ast.parse(other)
+    assert fingerprints(other) == fingerprints(PLAIN)
+
+
+@pytest.mark.parametrize(("old", "new"), [("/ math.sqrt(16)", "* 0.25"), ("-1e9", "-1e4"), ("-2, -1", "2, 3")])
+def test_another_computation_has_others(old: str, new: str) -> None:
+    assert fingerprints(PLAIN.replace(old, new)) != fingerprints(PLAIN)
+
+
+def test_an_untouched_template_and_given_code_are_nothing_that_a_student_wrote() -> None:
+    for role, hand in the_ground().handouts.items():
+        assert writing(the_ground().stubs[role], hand) == {}
+
+
+def deep(source: str) -> Notebook:
+    return Notebook(name="x.ipynb", cells=(Cell(index=0, kind="code", source=source),))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + "+".join(["1"] * 50_000),
+        "class Mlp:\n    def f(self, x):\n" + "".join(f"        x = x * {n}\n" for n in range(4_000)),
+        "x = " + "(" * 150 + "1" + ")" * 150,
+        "class Mlp(Mlp): pass\n" * 500,
+        "x = '" + "a" * 199_000 + "'",
+        "def f(:\n",
+    ],
+)
+def test_hostile_code_neither_hangs_nor_raises(source: str) -> None:
+    assert isinstance(writing(deep(source), the_ground().handouts["part2"]), dict)
+
+
+# ---- a class --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def class_() -> list[Notebooks]:
+    lot = random.Random(3)
+    return [independent(lot) for _ in range(12)]
+
+
+def test_copies_are_found_and_independent_work_is_not(class_: list[Notebooks]) -> None:
+    texts = [written(notebooks) for notebooks in class_]
+    known = the_ground().known
+    assert ClassCode(texts, len(texts), known, 0).findings(RATE) == []
+    for donor, way in ((2, "all of these together"), (4, "split over cells")):
+        copied = [*texts, written(WAYS[way](class_[donor], random.Random(donor)))]
+        ground = ClassCode(copied, len(copied), known, 0)
+        found = ground.findings(RATE)
+        assert [one.pair for one in found] == [(donor, len(texts))], way
+        passages = ground.passages(found[0])
+        assert passages
+        assert any(passage.seen == 2 for passage in passages)
+        assert passages[0].left.text
+
+
+def test_last_years_are_held_against_this_years_and_not_against_each_other(class_: list[Notebooks]) -> None:
+    texts = [written(notebooks) for notebooks in class_]
+    older = written(independent(random.Random(77)))
+    found = ClassCode([*texts, texts[4], older, older], len(texts), the_ground().known, 0).findings(RATE)
+    assert [one.pair for one in found] == [(4, 12)]
+
+
+def test_two_who_write_the_obvious_are_no_finding() -> None:
+    hand = the_ground().handouts["part2"]
+    obvious = [writing(the_ground_solution(), hand)] * 9
+    assert ClassCode(obvious, 9, the_ground().known, 0).findings(RATE) == []
+
+
+def the_ground_solution() -> Notebook:
+    path = Path(__file__).resolve().parents[1] / "reference/notebooks/solved" / PART2
+    return read_notebook(PART2, path.read_bytes())
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+
+
+def state(seed: int) -> dict[str, torch.Tensor]:
+    random_ = torch.Generator().manual_seed(seed)
+    found = {
+        f"{n}.{name}": torch.randn(*shape, generator=random_)
+        for n in range(3)
+        for name, shape in (("weight", (48, 16)), ("bias", (48,)))
+    }
+    return found | {f"norm{n}.weight": 1 + 0.1 * torch.randn(32, generator=random_) for n in range(3)}
+
+
+def saved(value: Any, **how: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file, **how)
+    return file.getvalue()
+
+
+def permuted(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    order = torch.randperm(48, generator=torch.Generator().manual_seed(0))
+    return {name: (-tensor[order] if len(tensor) == 48 else tensor) for name, tensor in original.items()}
+
+
+def trained_on(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    random_ = torch.Generator().manual_seed(9)
+    return {name: tensor + 0.005 * torch.randn(tensor.shape, generator=random_) for name, tensor in original.items()}
+
+
+@pytest.mark.parametrize(
+    ("changed", "how"),
+    [
+        (lambda s: s, weights.FILE),
+        (lambda s: {"model": {f"module.{name}": t for name, t in s.items()}, "epoch": 7}, weights.SAME),
+        (lambda s: {**s, "0.weight": s["0.weight"] + 1}, weights.SAME),
+        (lambda s: {name: t.half() for name, t in s.items()}, weights.REORDERED),
+        (permuted, weights.REORDERED),
+        (trained_on, weights.LEARNED),
+        (lambda s: trained_on(permuted(s)), weights.LEARNED),
+    ],
+    ids=["same file", "wrapped", "one tensor changed", "float16", "permuted", "trained on", "permuted, trained on"],
+)
+def test_weights_made_from_anothers_are_found(changed: Any, how: str) -> None:
+    others = {place: sketch(saved(state(place))) for place in range(4)}
+    copy = sketch(saved(changed(state(2))))
+    assert copy.fault == ""
+    found = weights.alike({**others, 4: copy}, 5)
+    assert [(one.pair, one.how) for one in found] == [((2, 4), how)]
+
+
+def archive(pickled: bytes, storage: bytes = b"\0" * 4096) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as zipped:
+        zipped.writestr("a/data.pkl", pickled)
+        zipped.writestr("a/data/0", storage)
+    return file.getvalue()
+
+
+class Gadget:
+    def __reduce__(self) -> Any:
+        return (Path.write_text, (Path("/tmp/integrity-gadget"), "ran"))
+
+
+def tensor_pickle(size: int, stride: int = 1) -> bytes:
+    """What torch.save writes for {"w": a tensor}, with a size and a stride of one's own."""
+    long = b"\x8a\x08" + struct.pack("<q", size)
+    inner = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu" + long + b"tQK\0" + long + b"\x85"
+    inner += b"\x8a\x08" + struct.pack("<q", stride) + b"\x85\x89}t"
+    return b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n(" + inner + b"Rs."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04junk",
+        saved(state(0), _use_new_zipfile_serialization=False),
+        archive(pickle.dumps({"w": Gadget()}, protocol=2)),
+        archive(tensor_pickle(10**12)),
+        archive(tensor_pickle(10**6, stride=0)),
+        archive(tensor_pickle(1000), b"\0" * 10),
+        archive(b"\x80\x02" + b"(" * 500_000 + b"."),
+        archive(b"\x80\x02h\x05."),
+        archive(b"\x80\x02t."),
+        archive(b""),
+    ],
+)
+def test_hostile_weights_neither_raise_nor_run(data: bytes) -> None:
+    assert sketch(data).tensors == ()
+    assert not Path("/tmp/integrity-gadget").exists()
+
+
+def test_a_tensor_is_read_where_the_file_describes_one() -> None:
+    numbers = struct.pack("<1000f", *range(1000))
+    assert [t.shape for t in sketch(archive(tensor_pickle(1000), numbers)).tensors] == [(1000,)]
+
+
+# ---- claims ---------------------------------------------------------------------------------------------------------
+
+SETTINGS = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
+
+
+def claimed(hand_in: HandIn, record: Record | None = None) -> list[str]:
+    notebook = read_notebook(PART2, json.dumps(hand_in.notebooks[PART2]).encode())
+    stub = the_ground().stubs["part2"]
+    return [claim.kind for claim in claims.claims(notebook, stub, SETTINGS, "VisionTransformer", record)]
+
+
+def a_record(**settings: float) -> Record:
+    return Record(
+        submission=SubmissionInfo(student_id="1", archive="1.zip", sha256=""), assignment="a", score=0, max_score=0,
+        criteria=(), checkpoint=CheckpointResult(settings=settings, settings_source="a comment in cell 3"),
+    )  # fmt: skip
+
+
+def test_the_reference_claims_nothing_that_does_not_hold(hand_in: HandIn) -> None:
+    assert claimed(hand_in, a_record(patch_size=4, embed_dim=96, depth=5, num_heads=6, mlp_ratio=2.0)) == []
+
+
+def test_an_output_that_no_code_printed_is_a_claim(hand_in: HandIn) -> None:
+    training = next(c for c in hand_in.notebooks[PART2]["cells"] if "Test accuracy" in str(c.get("outputs")))
+    text = "Validation accuracy: 95.10%\nEpoch 33/777 loss 0.1\n"
+    training["outputs"] = [{"output_type": "stream", "name": "stdout", "text": text}]
+    assert claimed(hand_in) == [claims.OUTPUT, claims.EPOCHS]
+
+
+def test_weights_of_another_setting_are_a_claim(hand_in: HandIn) -> None:
+    assert claimed(hand_in, a_record(embed_dim=48)) == [claims.SETTINGS]
+
+
+def test_a_flag_on_the_accuracy_is_a_claim(hand_in: HandIn) -> None:
+    import msgspec
+
+    flag = Flag(id="accuracy_claimed", message="m", evidence={"printed": 95.0, "measured": 80.0, "cell": 4})
+    record = msgspec.structs.replace(a_record(), flags=(flag,))
+    assert claimed(hand_in, record) == [claims.ACCURACY]
+
+
+def test_a_log_in_two_notebooks_that_train_apart_is_a_finding_and_one_that_is_equal_is_not() -> None:
+    runs = frozenset(f"{n}.123 0.4567 0.3456 0.2345" for n in range(5))
+
+    def exhibit(student: str, training: str) -> Exhibit:
+        return Exhibit(student=student, writing={}, weights=None, training=training, runs=runs, claims=())
+
+    found = compared([exhibit("1", "a"), exhibit("2", "a"), exhibit("3", "b")], 3, {}, 0)
+    assert [(one.kind, one.students) for one in found] == [("log", ("1", "3")), ("log", ("2", "3"))]
+
+
+# ---- findings and the verb ------------------------------------------------------------------------------------------
+
+
+def a_finding(*students: str, kind: str = "code", text: str = "") -> Finding:
+    place = Place(role="part1", cell=1, line=2, text=text)
+    passage = Passage(left=place, right=place, seen=2)
+    return Finding(kind=kind, students=students, compared="", figure="", chance="", what="", passages=(passage,))
+
+
+def test_pairs_that_hang_together_are_one_group() -> None:
+    found = grouped([a_finding("1", "2"), a_finding("3", "2"), a_finding("4", "5"), a_finding("1", "5", kind="log")])
+    assert [one.group for one in found] == [("1", "2", "3"), ("1", "2", "3"), ("4", "5"), ("1", "5")]
+
+
+def test_what_students_wrote_is_no_formula_and_no_second_row() -> None:
+    written_ = sheet([a_finding("=cmd()", "2", text='=1+1\n"x","y"\x1b[2J')])
+    rows = list(csv.reader(io.StringIO(written_)))
+    assert len(rows) == 2
+    assert all(not cell.startswith("=") for cell in rows[1])
+    assert "\x1b" not in written_
+
+
+def test_the_verb_writes_the_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "class"
+    folder.mkdir()
+    for student in ("1102444011", "1102444012"):
+        HandIn().without_figures().pack(folder, student)
+    (folder / "1102444013.zip").write_bytes(b"PK\x03\x04 nothing")
+    small = small_assignment(tmp_path / "assignment", ["mlp"])  # without the variants, which take seconds to read
+    arguments = ["integrity", str(folder), "--out", str(tmp_path / "results"), "--assignment", str(small)]
+    assert main(arguments) == 0
+    rows = list(csv.DictReader((tmp_path / "results/integrity.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["kind"], row["students"]) for row in rows] == [("weights", "1102444011; 1102444012")]
+    assert "honestly" in rows[0]["what"]
+    said = capsys.readouterr()
+    assert "2 submissions, 1 pairs: 1 on weights" in said.out
+    assert "1102444013.zip" in said.err
+
+
+@pytest.mark.parametrize("arguments", [["nowhere", "--out", "x"], ["--out", "x"], ["nowhere"]])
+def test_the_verb_says_what_is_wrong_in_one_sentence(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["integrity", *arguments]) in (2, 3)
+    assert capsys.readouterr().err.count("\n") == 1
