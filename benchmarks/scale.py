@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=50, metavar="N")
     parser.add_argument("--large", type=int, default=200, metavar="N")
     parser.add_argument("--jobs", type=int, default=2, metavar="N")
+    parser.add_argument(
+        "--wrong", type=int, default=hand_ins.WRONG, metavar="N", help="every N-th has a mistake; 0: none"
+    )
     parser.add_argument("--models", type=int, nargs="*", default=[64, 128], metavar="WIDTH")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of the evaluation")
     parser.add_argument("--without", choices=("class", "accuracy"), action="append", default=[])
@@ -43,17 +46,17 @@ def main() -> None:
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         if "class" not in options.without:
-            _classes(Path(scratch), (options.small, options.large), options.jobs)
+            _classes(Path(scratch), (options.small, options.large), options.jobs, options.wrong)
         if "accuracy" not in options.without:
             for width in options.models:
                 _accuracy(Path(scratch), width, options.repeats)
 
 
-def _classes(scratch: Path, sizes: tuple[int, int], jobs: int) -> None:
+def _classes(scratch: Path, sizes: tuple[int, int], jobs: int, wrong: int) -> None:
     found = []
     for count in sizes:
         folder, out = scratch / f"class-{count}", scratch / f"results-{count}"
-        hand_ins.write_class(folder, count)
+        hand_ins.write_class(folder, count, wrong)
         line = [sys.executable, ROOT / "grade.py", folder, "--out", out, "--no-accuracy", "--jobs", jobs]
         cost = measured(line)
         if cost.code:
