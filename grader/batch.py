@@ -48,6 +48,7 @@ class Plan:
     assignment: Assignment
     tier: str = "auto"
     accuracy: bool = True
+    gpu: bool = True
     threads: int = 1
     force: bool = False
     only: frozenset[str] = frozenset()
@@ -83,6 +84,7 @@ def run(plan: Plan, workplace: Workplace, watcher: Watcher) -> None:
             assignment=str(plan.assignment.folder),
             tier=plan.tier,
             accuracy=plan.accuracy,
+            gpu=plan.gpu,
             threads=plan.threads,
             hidden=hidden,
         )

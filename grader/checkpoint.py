@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,8 @@ from grader import wire
 from grader.answers import answered, answers
 from grader.assignment import Assignment, CheckpointSpec
 from grader.checking.student import ObjectProxy, Student, expect
-from grader.errors import AssignmentError, Failed, Fault, Missing, TimedOut
+from grader.errors import AssignmentError, Failed, Fault, Missing, SandboxError, TimedOut
+from grader.gpu import Gpu, held_against
 from grader.notebook import Notebook
 from grader.records import Answers, CheckpointResult, Frozen, NoiseResult
 from grader.settings import Candidate, candidates
@@ -65,6 +67,7 @@ class TrainedModel:
         data: bytes | None,
         progress: Callable[[str, int, int], None],
         evaluations: Evaluations | None = None,
+        gpu: Gpu | None = None,
     ) -> None:
         assert assignment.config.checkpoint is not None
         self.spec: CheckpointSpec = assignment.config.checkpoint
@@ -73,6 +76,8 @@ class TrainedModel:
         self._data = data
         self._progress = progress
         self._evaluations = evaluations
+        self._gpu = gpu
+        self._device, self._device_reason = "cpu", ""
         self._candidates: list[Candidate] = []
         self._fitting: list[Candidate] = []
         self._search: Iterator[Candidate] | None = None
@@ -255,14 +260,53 @@ class TrainedModel:
     def _held_out(self) -> tuple[torch.Tensor, torch.Tensor]:
         return held_out(self._assignment.folder, self.spec.images, self.spec.labels)
 
-    def _answers(
+    def _fastest(
         self, candidate: Candidate, images: torch.Tensor, order: torch.Tensor
+    ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """As `_answers`: the GPU's, where there is one and the CPU's bear them out."""
+        self._device, self._device_reason = "cpu", ""
+        if self._gpu is not None:
+            try:
+                found = held_against(
+                    self._on_gpu(self._gpu, candidate, images, order),
+                    lambda places: self._answers(candidate, images, places),
+                )
+            except Fault as fault:
+                self._device_reason = fault.message
+                self._student.forgive(self.spec.class_name)
+            else:
+                self._device = "cuda"
+                return found
+        return self._answers(candidate, images, order)
+
+    def _on_gpu(
+        self, gpu: Gpu, candidate: Candidate, images: torch.Tensor, order: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        try:
+            with contextlib.closing(self._student.behind(gpu.sandbox())) as student:
+                twin = TrainedModel(self._assignment, student, self._data, self._progress)
+                twin._read()
+                done = 0
+                for number, (logits, batch) in enumerate(twin._answers(candidate, images, order, on_gpu=True)):
+                    yield logits, batch
+                    done += len(batch)
+                    self._progress("held-out images", done, len(images))
+                    self._in_time(student.spent, number + 1, done, len(images))
+        except SandboxError as error:
+            gpu.drop()
+            raise Failed(str(error)) from None
+
+    def _answers(
+        self, candidate: Candidate, images: torch.Tensor, order: torch.Tensor, on_gpu: bool = False
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The logits (B, classes) for batches of the images, and these images' places; NaN answers are no answers."""
         model = self._build(candidate)
         limit = self._assignment.config.limits.accuracy_seconds
         for inputs, batch in self._batches(images, order):
-            logits = model.call("forward", inputs, threads=self._student.threads, seconds=limit)
+            if on_gpu:
+                logits = model.forward_on_gpu(inputs, limit)
+            else:
+                logits = model.call("forward", inputs, threads=self._student.threads, seconds=limit)
             self._plausible(logits, len(batch))
             yield logits, batch
         model.forget()
@@ -272,7 +316,7 @@ class TrainedModel:
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self._assignment.config.seed))
         started, spent = time.monotonic(), self._student.spent
         predicted, confidence = torch.zeros_like(labels), torch.zeros(len(images), dtype=torch.float64)
-        for number, (logits, batch) in enumerate(self._answers(candidate, images, order)):
+        for number, (logits, batch) in enumerate(self._fastest(candidate, images, order)):
             predicted[batch], confidence[batch] = answered(logits)
             done = min((number + 1) * self.spec.batch, len(images))
             self._progress("held-out images", done, len(images))
@@ -286,6 +330,8 @@ class TrainedModel:
             settings=dict(candidate.values),
             settings_source=candidate.source,
             seconds=time.monotonic() - started,
+            device=self._device,
+            device_reason=self._device_reason,
         )
         return Evaluation(result=result, answers=answers(predicted, confidence, images, labels, self.spec.classes))
 

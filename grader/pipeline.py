@@ -14,6 +14,7 @@ from grader.collected import collected
 from grader.errors import NotGraded, SandboxError
 from grader.exhibits import exhibits_of
 from grader.flags import flags_of
+from grader.gpu import Gpu
 from grader.judging import Grading
 from grader.records import CheckpointResult, CriterionResult, Diagnosis, Exhibits, Record, SubmissionInfo, Verdict
 from grader.rubric import CriterionSpec, score
@@ -38,6 +39,7 @@ class Options:
     owner: str = ""  # whose it is by its place, where its name may not tell
     exhibits: bool = False  # what pages show beside the marks
     evaluations: Evaluations | None = None  # those of other submissions, by fingerprints of code and weights
+    gpu: Gpu | None = None  # for the held-out images
 
 
 def grade(
@@ -65,7 +67,7 @@ def grade(
 
 def _grade(path: Path, assignment: Assignment, sandbox: Sandbox, options: Options, progress: Progress) -> Record:
     started = time.monotonic()
-    with opened(path, assignment, sandbox, progress, options.owner, options.evaluations) as submission:
+    with opened(path, assignment, sandbox, progress, options.owner, options.evaluations, options.gpu) as submission:
         grading = Grading(submission)
         _run_checks(grading, options, progress)
         criteria = score(_rubric(assignment, options), grading.outcomes)

@@ -97,6 +97,7 @@ class CheckpointResult(Frozen, frozen=True):
     """What the weights were found to be. `settings` are the constructor's arguments that fitted.
 
     noise is evidence for a person, and never moves a mark: a model that knows test images by heart knows no others.
+    device: what computed the answers, cpu or cuda; see `grader.gpu`. device_reason: why not the GPU that is there.
     """
 
     accuracy: float | None = None
@@ -106,6 +107,8 @@ class CheckpointResult(Frozen, frozen=True):
     settings_source: str = ""
     seconds: float = 0.0
     noise: NoiseResult | None = None
+    device: str = "cpu"
+    device_reason: str = ""
 
 
 class Flag(Frozen, frozen=True):

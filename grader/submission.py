@@ -20,6 +20,7 @@ from grader.checkpoint import Evaluations, TrainedModel
 from grader.errors import Missing, NotebookError
 from grader.experiments import Experiments, find_experiments
 from grader.gather import intake_limits, roles_of
+from grader.gpu import Gpu
 from grader.intake import Submission, read_submission
 from grader.notebook import Notebook, read_notebook
 from grader.program import definition_fingerprint
@@ -82,10 +83,11 @@ def opened(
     progress: Progress = silent,
     owner: str = "",
     evaluations: Evaluations | None = None,
+    gpu: Gpu | None = None,
 ) -> Iterator[Opened]:
     """Take in the archive and open it; its worker ends with the block. Raises IntakeError.
 
-    owner: see `grader.intake.read_submission`. evaluations: see `grader.checkpoint`.
+    owner: see `grader.intake.read_submission`. evaluations: see `grader.checkpoint`. gpu: see `grader.gpu`.
     """
     config = assignment.config
     hidden = hidden_part(assignment)
@@ -102,7 +104,7 @@ def opened(
     trained = None
     if config.checkpoint is not None:
         weights = submission.files.get(config.checkpoint.file)
-        trained = TrainedModel(assignment, student, weights.data if weights else None, progress, evaluations)
+        trained = TrainedModel(assignment, student, weights.data if weights else None, progress, evaluations, gpu)
     with tolerating(config.tolerance.rtol, config.tolerance.atol), _one_thread(), contextlib.closing(student):
         yield Opened(assignment, submission, notebooks, student, hidden.oracle, trained)
 

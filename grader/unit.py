@@ -12,6 +12,7 @@ from pathlib import Path
 from grader.assignment import load_assignment
 from grader.checkpoint import Evaluations
 from grader.errors import IntakeError, NotGraded, SandboxError
+from grader.gpu import find_gpu
 from grader.limits import worker_limits
 from grader.pipeline import Options, grade, settle
 from grader.records import Blame
@@ -24,10 +25,12 @@ class Bench:
 
     def __init__(self, setup: Setup, evaluations: Evaluations | None = None) -> None:
         self._assignment = load_assignment(Path(setup.assignment))
-        self._options = Options(accuracy=setup.accuracy, exhibits=True, evaluations=evaluations)
         hidden = [self._assignment.folder, *map(Path, setup.hidden)]
         settle()
-        self._sandbox = open_sandbox(setup.tier, worker_limits(self._assignment, setup.threads), hidden)
+        limits = worker_limits(self._assignment, setup.threads)
+        self._sandbox = open_sandbox(setup.tier, limits, hidden)
+        self._gpu = find_gpu(self._sandbox.tier, limits, hidden) if setup.accuracy and setup.gpu else None
+        self._options = Options(accuracy=setup.accuracy, exhibits=True, evaluations=evaluations, gpu=self._gpu)
 
     def grade(self, work: Work) -> Outcome:
         """Grade it, and say how it came out, whatever happens; a SandboxError alone ends the bench."""
@@ -46,3 +49,5 @@ class Bench:
 
     def close(self) -> None:
         self._sandbox.close()
+        if self._gpu is not None:
+            self._gpu.close()

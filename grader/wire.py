@@ -61,7 +61,7 @@ class WorkerLimits(Frozen, frozen=True):
     memory_mb counts from the size that a process has after importing torch. cpu_seconds is the sum over threads.
     processes counts threads too, as RLIMIT_NPROC does. threads is how many the arithmetic takes.
     confinement, readable, scratch: set by the tier; what may be read, and where a worker's own folder is made, are
-    Landlock's.
+    Landlock's. devices: the device files of a GPU that the worker computes on; see `grader.worker.gpu`.
     """
 
     memory_mb: int = 2048
@@ -74,6 +74,7 @@ class WorkerLimits(Frozen, frozen=True):
     confinement: Literal["namespaces", "landlock", "none"] = "namespaces"
     readable: tuple[str, ...] = ()
     scratch: str = ""
+    devices: tuple[str, ...] = ()
 
 
 class Source(Frozen, frozen=True):
@@ -114,6 +115,7 @@ class Call(Request, frozen=True, tag="call"):
 
     One thread serves tiny layers best, above all where other work shares the cores; the held-out images take more.
     With `follow` the answer is [value, steps], each step [path, cell, line, tensor]: what went into which layer.
+    With `gpu` the object and the arguments are moved there first; see `grader.worker.gpu`.
     """
 
     handle: int
@@ -125,6 +127,7 @@ class Call(Request, frozen=True, tag="call"):
     training: bool = False
     threads: int = 1
     follow: bool = False
+    gpu: bool = False
 
 
 class CallFunction(Request, frozen=True, tag="call_function"):

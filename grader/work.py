@@ -13,6 +13,7 @@ class Setup(Frozen, frozen=True):
     accuracy: bool = True
     threads: int = 1
     hidden: tuple[str, ...] = ()
+    gpu: bool = True  # whether the held-out images may go to one
 
 
 class Work(Frozen, frozen=True):

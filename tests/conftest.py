@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from grader import wire
 from grader.assignment import Assignment, load_assignment
+from grader.gpu import find_gpu
 from grader.limits import worker_limits
 from grader.pipeline import Options, grade
 from grader.records import CriterionResult, Record
@@ -175,10 +176,14 @@ def chromium() -> Iterator[Any]:
 INSIDE_LIMITS = wire.WorkerLimits(memory_mb=1024, cpu_seconds=120, threads=2)
 
 
-@pytest.fixture(scope="session", params=WALLED)
+WITH_GPU = ["gpu"] if find_gpu("bwrap", INSIDE_LIMITS) is not None else []
+
+
+@pytest.fixture(scope="session", params=[*WALLED, *WITH_GPU])
 def warm(request: pytest.FixtureRequest) -> Iterator[WarmProcess]:
-    """A warm process in each tier that isolates."""
-    with open_sandbox(request.param, INSIDE_LIMITS) as warm:
+    """A warm process in each tier that isolates, and in the one that holds a GPU, where there is one."""
+    gpu = find_gpu("bwrap", INSIDE_LIMITS) if request.param == "gpu" else None
+    with gpu.sandbox() if gpu is not None else open_sandbox(request.param, INSIDE_LIMITS) as warm:
         yield warm
 
 

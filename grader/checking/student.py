@@ -76,6 +76,10 @@ class Student:
         self._shown: frozenset[str] = frozenset()  # the stand-ins that the worker has seen
         self._unread: _Unread | None = None
 
+    def behind(self, sandbox: Sandbox) -> Student:
+        """The same submission in another sandbox."""
+        return Student(sandbox, self.assignment, self.notebooks, self._untouched)
+
     # ---- what checks use ----------------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> ClassProxy | FunctionProxy:
@@ -436,6 +440,11 @@ class ObjectProxy:
         """Call a method of the object, or of its submodule at `path`. Tensors come back detached, on the CPU."""
         requests = [self._request(method, args, kwargs, path, training, seed, threads)]
         return next(self._values(requests, seconds))
+
+    def forward_on_gpu(self, inputs: torch.Tensor, seconds: float) -> Any:
+        """Run forward where the worker has a GPU: the object is moved there and stays. The answer comes back."""
+        request = wire.Call(handle=self.handle, method="forward", args=(inputs,), gpu=True)
+        return next(self._values([request], seconds))
 
     def each(
         self, inputs: Iterable[tuple[Any, ...]], training: bool = False, seeds: Sequence[int] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import signal
@@ -75,6 +76,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--audience", choices=AUDIENCES, help="whom --html is for (default: student)")
     add_language(parser)
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the held-out images")
+    parser.add_argument("--no-gpu", action="store_true", help="keep the held-out images on the CPU")
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
         "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
@@ -176,11 +178,17 @@ def _record_of(options: argparse.Namespace, path: Path, known: Catalogue) -> Rec
     if options.sandbox == "none":
         warn_of_no_sandbox(known)
     hidden = [assignment.folder, path.resolve().parent]
-    with open_sandbox(options.sandbox, worker_limits(assignment), hidden, _import_the_rest) as sandbox:
+    limits = worker_limits(assignment)
+    with contextlib.ExitStack() as stack:
+        sandbox = stack.enter_context(open_sandbox(options.sandbox, limits, hidden, _import_the_rest))
+        from grader.gpu import find_gpu
         from grader.pipeline import Options, grade
 
+        gpu = None if options.no_accuracy or options.no_gpu else find_gpu(sandbox.tier, limits, hidden)
+        if gpu is not None:
+            stack.callback(gpu.close)
         with progress_bar(known) as progress:
-            chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None)
+            chosen = Options(accuracy=not options.no_accuracy, exhibits=options.html is not None, gpu=gpu)
             record = grade(path, assignment, sandbox, chosen, progress)
     return with_marks(record, marks, assignment.maxima) if marks else record
 

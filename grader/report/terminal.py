@@ -12,7 +12,7 @@ from rich.text import Text
 from grader.inert import one_line
 from grader.language import ENGLISH, Catalogue
 from grader.records import CriterionResult, Diagnosis, Record, Verdict
-from grader.report.wording import accuracy_words, by_message, not_passed, verdict_words
+from grader.report.wording import accuracy_words, by_message, gpu_words, not_passed, verdict_words
 
 STYLES = {
     Verdict.PASSED: "green",
@@ -40,6 +40,8 @@ def show(record: Record, console: Console, known: Catalogue = ENGLISH) -> None:
             console.print(Padding(Group(*reasons), (0, 0, 1, 0)))
     for flag in record.flags:
         console.print(_hanging(Text(f"{known.say('flag')}  ", style="yellow"), flag.message, 6))
+    if gpu := gpu_words(record, known):
+        console.print(Text(gpu))
     console.print(Text(_last_line(record, known), style="bold"))
 
 

@@ -50,6 +50,14 @@ def reasons(criterion: CriterionResult, diagnoses: Sequence[Diagnosis], known: C
         yield f"{verdict}: {one_line(message, MOST)}" if message else verdict
 
 
+def gpu_words(record: Record, known: Catalogue = ENGLISH) -> str:
+    """Whether a GPU answered for the held-out images; "" where there is none."""
+    if record.checkpoint.device_reason:
+        reason = one_line(record.checkpoint.device_reason, MOST)
+        return known.say("there is a GPU, but the held-out images went to the CPU: {reason}", reason=reason)
+    return known.say("the held-out images went to the GPU") if record.checkpoint.device == "cuda" else ""
+
+
 def accuracy_words(record: Record, known: Catalogue = ENGLISH) -> str:
     """The test accuracy with its counts; "" where the weights were not evaluated."""
     checkpoint = record.checkpoint

@@ -107,7 +107,7 @@ def _bubblewrap(limits: WorkerLimits, hidden: tuple[Path, ...]) -> Launch:
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         raise SandboxError("bubblewrap (bwrap) is not on this machine")
-    command = [bwrap, *_isolation(limits), *_system(), *_python(), *_worker_files(), *_hide(hidden)]
+    command = [bwrap, *_isolation(limits), *_system(limits), *_python(), *_worker_files(), *_hide(hidden)]
     command += ["--remount-ro", "/", "--chdir", "/tmp", "--", sys.executable, "-I"]
     return Launch(
         command,
@@ -126,7 +126,7 @@ def _isolation(limits: WorkerLimits) -> list[str]:
     return flags
 
 
-def _system() -> list[str]:
+def _system(limits: WorkerLimits) -> list[str]:
     """A read-only system: /usr, the loader's folders, no /etc but the loader's cache, no /home, no /root."""
     binds = ["--ro-bind", "/usr", "/usr"]
     for name in ("lib", "lib32", "lib64", "libx32", "bin", "sbin"):
@@ -138,7 +138,10 @@ def _system() -> list[str]:
     binds += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     # /tmp before the binds below it: an interpreter may live there. /proc stays writable until a worker has written
     # its own uid_map; each worker then hides it.
-    binds += ["--size", str(16 << 20), "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    binds += ["--size", str(16 << 20), "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev"]
+    for device in limits.devices:
+        binds += ["--dev-bind", device, device]
+    binds += ["--remount-ro", "/dev"]
     for folder in HIDDEN_FOLDERS:
         if os.path.isdir(folder):
             binds += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from grader.wire import WorkerLimits
-from grader.worker import landlock, syscalls
+from grader.worker import gpu, landlock, syscalls
 from grader.worker.home import Home, take_home
 
 CLONE_NEWNS = 0x00020000
@@ -22,6 +22,7 @@ CLONE_NEWNET = 0x40000000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV = 1, 2, 4
 MS_BIND, MS_REC = 4096, 16384
+MNT_DETACH = 2
 
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 8, 24, 38
 CAP_DAC_READ_SEARCH = 2
@@ -39,15 +40,14 @@ def _check(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def unshare() -> None:
+def unshare(own_pids: bool = True) -> None:
     """Leave for fresh user, pid, mount, network and IPC namespaces, keeping the same uid and gid inside.
 
     The next fork is process 1 of the new pid namespace. Must be called while the process has a single thread.
     """
     uid, gid = os.getuid(), os.getgid()
-    _check(
-        _libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC), "unshare namespaces"
-    )
+    flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | (CLONE_NEWPID if own_pids else 0)
+    _check(_libc.unshare(flags), "unshare namespaces")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
@@ -62,6 +62,7 @@ def private_folders(limits: WorkerLimits) -> None:
 
     A new /proc may not be mounted inside a nested user namespace, and the old one shows the processes next door:
     so it is hidden. Both folders are capped in size and in inodes, since a tmpfs without a cap takes all memory.
+    For a GPU's driver there is a little under /proc; see `grader.worker.gpu`.
     """
     flags = MS_NOSUID | MS_NODEV
     kept = {path: os.open(path, os.O_PATH) for path in _python_below("/tmp")}
@@ -73,8 +74,33 @@ def private_folders(limits: WorkerLimits) -> None:
         source = f"/proc/self/fd/{descriptor}".encode()
         _check(_libc.mount(source, path.encode(), None, MS_BIND | MS_REC, None), f"bind {path}")
         os.close(descriptor)
-    _tmpfs("/proc", "size=4k,nr_inodes=2,mode=555", flags | MS_RDONLY)
+    if limits.devices:
+        _proc_for_driver(flags)
+    else:
+        _tmpfs("/proc", "size=4k,nr_inodes=2,mode=555", flags | MS_RDONLY)
     os.chdir("/tmp")
+
+
+def _proc_for_driver(flags: int) -> None:
+    """Of /proc this process itself, and what the driver says of the GPU."""
+    made, own = "/tmp/proc", str(os.getpid())
+    os.mkdir(made)
+    _tmpfs(made, "size=16k,nr_inodes=16,mode=555", flags)
+    for name in (own, *gpu.DRIVER_READS):
+        if os.path.isdir(f"/proc/{name}"):
+            os.makedirs(f"{made}/{name}")
+        elif os.path.exists(f"/proc/{name}"):
+            os.close(os.open(f"{made}/{name}", os.O_CREAT | os.O_WRONLY))
+        else:
+            continue
+        _check(
+            _libc.mount(f"/proc/{name}".encode(), f"{made}/{name}".encode(), None, MS_BIND | MS_REC, None),
+            f"bind /proc/{name}",
+        )
+    os.symlink(own, f"{made}/self")
+    _check(_libc.mount(made.encode(), b"/proc", None, MS_BIND | MS_REC, None), "bind /proc")
+    _check(_libc.umount2(made.encode(), MNT_DETACH), f"unmount {made}")
+    os.rmdir(made)
 
 
 def _python_below(folder: str) -> list[str]:
@@ -95,7 +121,8 @@ def set_limits(limits: WorkerLimits, size: int, alone: bool) -> None:
     alone: the worker's user is its own. Else RLIMIT_NPROC would count what the same user runs beside it.
     """
     wanted = {
-        resource.RLIMIT_AS: size + limits.memory_mb * 2**20,
+        # CUDA reserves sixteen gigabytes of addresses and uses one: there the limit is on what can be written to.
+        resource.RLIMIT_DATA if limits.devices else resource.RLIMIT_AS: size + limits.memory_mb * 2**20,
         resource.RLIMIT_CPU: limits.cpu_seconds,
         resource.RLIMIT_FSIZE: limits.file_mb * 2**20,
         resource.RLIMIT_NOFILE: limits.open_files,
@@ -188,9 +215,13 @@ def run_confined(limits: WorkerLimits, home: Home | None, serve: Callable[[], No
     if limits.confinement == "namespaces":
         private_folders(limits)
     alone = limits.confinement == "namespaces" or (home is not None and home.user is not None)
-    set_limits(limits, size, alone)
+    if not limits.devices:
+        set_limits(limits, size, alone)
     if limits.confinement == "namespaces":
         drop_privileges()
+        if limits.devices:  # it opens sockets that the filter refuses, and reserves what the limits forbid
+            gpu.start()
+            set_limits(limits, gpu.writable_memory(), alone)
         syscalls.install()
     elif home is not None:
         take_home(home)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from grader import wire
-from grader.worker import objects, steps, weights
+from grader.worker import gpu, objects, steps, weights
 
 FUTURE_FLAGS = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names})
 REQUEST_CAPS = wire.Caps(header=64 << 20, payload=2 << 30)  # the trusted side may send what it likes
@@ -23,7 +23,8 @@ REQUEST_CAPS = wire.Caps(header=64 << 20, payload=2 << 30)  # the trusted side m
 class State:
     """What a worker keeps between requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_gpu: bool = False) -> None:
+        self.with_gpu = with_gpu
         self.programs: dict[str, types.ModuleType] = {}
         self.made: dict[int, Any] = {}
         self.checkpoint: dict[str, torch.Tensor] = {}
@@ -35,14 +36,14 @@ def serve(sock: socket.socket, limits: wire.WorkerLimits) -> None:
     """Give up every other descriptor, then answer until the end of file."""
     from grader.worker.confine import keep_only
 
-    keep_only({sock.fileno()})
-    answer_all(sock)
+    keep_only({sock.fileno(), *gpu.descriptors()})
+    answer_all(sock, with_gpu=bool(limits.devices))
 
 
-def answer_all(sock: socket.socket) -> None:
+def answer_all(sock: socket.socket, with_gpu: bool = False) -> None:
     """Say that the worker is ready, then answer until the end of file."""
     torch.set_num_threads(1)
-    state = State()
+    state = State(with_gpu)
     wire.send(sock, wire.Value(value="ready"))
     while True:
         try:
@@ -66,7 +67,7 @@ def _answer(state: State, request: wire.AnyRequest) -> wire.AnyReply:
         try:
             return _attempt(state, request)
         except BaseException as error:
-            if state.on_cpu or not objects.wants_cuda(error):
+            if state.with_gpu or state.on_cpu or not objects.wants_cuda(error):
                 raise
         state.on_cpu = True
         objects.quiet_cuda()
@@ -94,7 +95,7 @@ def _load_program(state: State, request: wire.LoadProgram) -> wire.Loaded:
             flags |= code.co_flags & FUTURE_FLAGS
             exec(code, module.__dict__)
         except BaseException as error:
-            if not state.on_cpu and objects.wants_cuda(error):
+            if not (state.with_gpu or state.on_cpu) and objects.wants_cuda(error):
                 raise  # the whole program is loaded once more, with the CPU in place of the GPU
             failures.append(objects.failure(error, source.names))
     return wire.Loaded(failures=tuple(failures))
@@ -128,9 +129,12 @@ def _call(state: State, request: wire.Call) -> wire.AnyReply:
     if method is None:
         return wire.NotFound(name=request.method)
     torch.set_num_threads(request.threads)
+    args = request.args
+    if request.gpu:
+        args = gpu.moved(made, args)
     follow = steps.noted(target) if request.follow and isinstance(target, nn.Module) else nullcontext()
     with _mode(made, request.training, request.seed), follow as noted:
-        value = method(*request.args, **request.kwargs)
+        value = method(*args, **request.kwargs)
     return wire.Value(value=objects.plain([value, noted or []] if request.follow else value))
 
 

@@ -61,7 +61,8 @@ DEPENDS = """
 NEWEST = 462  # Linux 6.10's mseal; both architectures number alike since 424
 
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the tables, AUDIT_ARCH_…
-PR_SET_PDEATHSIG, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 22, 2
+PR_SET_PDEATHSIG, PR_SET_SECCOMP = 1, 22
+SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data; both machines are little-endian
 LOAD, AND, IF_EQUAL, IF_ABOVE, RETURN = 0x20, 0x54, 0x15, 0x25, 0x06  # BPF's operations, on 32-bit words
@@ -140,7 +141,7 @@ class _Program(ctypes.Structure):
 
 
 def install(namespaces: bool = True) -> None:
-    """Put this process and all its later threads behind the filter, for good. no_new_privs must be set.
+    """Put this process and all its threads behind the filter, for good. no_new_privs must be set.
 
     Raises OSError where the kernel has no filters, or the machine is not known here.
     """
@@ -148,9 +149,14 @@ def install(namespaces: bool = True) -> None:
 
 
 def apply(code: list[Instruction]) -> None:
-    """Put this process behind a program. Raises OSError."""
+    """Put this process, with the threads that it has, behind a program. Raises OSError."""
     data = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(_Program(len(code), data)), 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"install the system-call filter: {os.strerror(number)}")
+    column, _ = MACHINES[platform.machine()]
+    number = ctypes.c_long(table(REFUSED["parts of the kernel that a model has no use for"], column)["seccomp"])
+    # A driver's threads run already; a flag puts them behind it as well, or says the number of one that it cannot.
+    what = ctypes.c_ulong(SECCOMP_SET_MODE_FILTER), ctypes.c_ulong(SECCOMP_FILTER_FLAG_TSYNC)
+    failed = libc.syscall(number, *what, ctypes.byref(_Program(len(code), data)))
+    if failed != 0:
+        code_of = ctypes.get_errno() if failed < 0 else errno.EAGAIN
+        raise OSError(code_of, f"install the system-call filter: {os.strerror(code_of)}")

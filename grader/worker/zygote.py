@@ -106,7 +106,7 @@ def _fork(descriptor: int, limits: WorkerLimits) -> tuple[int, int]:
         os.setsid()
         confine.end_with_parent()
         if limits.confinement == "namespaces":
-            confine.unshare()
+            confine.unshare(own_pids=not limits.devices)  # a driver looks itself up in /proc by its own number
         home = make_home(f"{limits.scratch}/homes") if limits.confinement == "landlock" else None
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
         worker = os.fork()
