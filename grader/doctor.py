@@ -41,7 +41,7 @@ LANDLOCK_VERSION = (444, 1)  # landlock_create_ruleset, LANDLOCK_CREATE_RULESET_
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found. A text that is empty stands for “works” in `tiers`, `nested` and `held_out`, else for “none”."""
+    """What was found. An empty text stands for “works” in `tiers`, `nested`, `gpu`, `held_out`, else for “none”."""
 
     system: str = "Linux"
     release: str = ""
@@ -63,6 +63,7 @@ class Facts:
     installer: str = ""
     tiers: Mapping[str, str] = field(default_factory=dict)  # tier → why it did not come up
     held_out: str = ""  # what is wrong with it
+    gpu: str | None = None  # why it cannot be used in the sandbox; None where there is none
 
 
 # ---- looking --------------------------------------------------------------------------------------------------------
@@ -91,6 +92,7 @@ def look(assignment: Path) -> Facts:
         installer=next((name for name in INSTALLERS if shutil.which(name)), ""),
         tiers={tier: _came_up(tier) for tier in TIERS},
         held_out=_held_out(assignment),
+        gpu=_gpu(),
     )
 
 
@@ -183,6 +185,24 @@ def _came_up(tier: str) -> str:
         proven(tier, WorkerLimits()).close()
     except GraderError as error:
         return str(error)
+    return ""
+
+
+def _gpu() -> str | None:
+    try:
+        from grader.gpu import find_gpu
+        from grader.wire import WorkerLimits
+    except ImportError:
+        return None
+    gpu = find_gpu(TIERS[0], WorkerLimits())
+    if gpu is None:
+        return None
+    try:
+        gpu.sandbox()
+    except GraderError as error:
+        return str(error)
+    finally:
+        gpu.close()
     return ""
 
 

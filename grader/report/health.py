@@ -56,4 +56,6 @@ def rows(facts: Facts) -> Iterator[Row]:
     yield "control groups", groups, "" if facts.cgroups else POOR
     for tier, reason in facts.tiers.items():
         yield f"tier {tier}", reason or "works", POOR if reason else GOOD
+    if facts.gpu is not None:
+        yield "GPU", facts.gpu or "works, for the held-out images", POOR if facts.gpu else GOOD
     yield "held-out data", facts.held_out or "whole", BAD if facts.held_out else GOOD

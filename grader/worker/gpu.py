@@ -9,7 +9,6 @@ torch 2.11 with CUDA 13.0 on an H100.
 from __future__ import annotations
 
 import os
-import resource
 from typing import Any
 
 import torch
@@ -47,7 +46,7 @@ def _descriptors() -> set[int]:
 def writable_memory() -> int:
     """This process's memory that can be written to, in bytes, as RLIMIT_DATA counts it."""
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[5]) * resource.getpagesize()
+        return int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def moved(made: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
