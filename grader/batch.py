@@ -24,7 +24,7 @@ from grader.gather import Gathered, HandIn, gather, intake_limits, roles_of
 from grader.inert import one_line
 from grader.ledger import NAME, Ledger, Listed, MarkChange, ground, key_of
 from grader.marks import Marks
-from grader.work import Outcome, Setup, Work
+from grader.work import GPU_CHOICES, Outcome, Setup, Work
 
 LOCK = ".lock"
 UNREADABLE = "unreadable"
@@ -48,7 +48,7 @@ class Plan:
     assignment: Assignment
     tier: str = "auto"
     accuracy: bool = True
-    gpu: bool = True
+    gpu: str = GPU_CHOICES[0]
     threads: int = 1
     force: bool = False
     only: frozenset[str] = frozenset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import itertools
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -263,21 +264,30 @@ class TrainedModel:
     def _fastest(
         self, candidate: Candidate, images: torch.Tensor, order: torch.Tensor
     ) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """As `_answers`: the GPU's, where there is one and the CPU's bear them out."""
+        """As `_answers`; from the GPU, where that is worth its start and the CPU's answers bear it out."""
         self._device, self._device_reason = "cpu", ""
-        if self._gpu is not None:
-            try:
-                found = held_against(
-                    self._on_gpu(self._gpu, candidate, images, order),
-                    lambda places: self._answers(candidate, images, places),
-                )
-            except Fault as fault:
-                self._device_reason = fault.message
-                self._student.forgive(self.spec.class_name)
-            else:
-                self._device = "cuda"
-                return found
-        return self._answers(candidate, images, order)
+        answers = self._answers(candidate, images, order)
+        if self._gpu is None:
+            return answers
+        first: list[tuple[torch.Tensor, torch.Tensor]] = []
+        before, spent, done = self._student.spent, 0.0, 0
+        while len(first) < WARM_BATCHES and done < len(images) and spent <= self._gpu.worth:
+            first.append(next(answers))
+            spent, done = self._student.spent - before, done + len(first[-1][1])
+        if spent * len(images) / done <= self._gpu.worth:
+            return itertools.chain(first, answers)
+        try:
+            found = held_against(
+                first,
+                self._on_gpu(self._gpu, candidate, images, order),
+                lambda places: self._answers(candidate, images, places),
+            )
+        except Fault as fault:
+            self._device_reason = fault.message
+            self._student.forgive(self.spec.class_name)
+            return itertools.chain(first, self._answers(candidate, images, order[done:]))
+        self._device = "cuda"
+        return found
 
     def _on_gpu(
         self, gpu: Gpu, candidate: Candidate, images: torch.Tensor, order: torch.Tensor

@@ -190,11 +190,11 @@ def _came_up(tier: str) -> str:
 
 def _gpu() -> str | None:
     try:
-        from grader.gpu import find_gpu
+        from grader.gpu import ALWAYS, find_gpu
         from grader.wire import WorkerLimits
     except ImportError:
         return None
-    gpu = find_gpu(TIERS[0], WorkerLimits())
+    gpu = find_gpu(ALWAYS, TIERS[0], WorkerLimits())
     if gpu is None:
         return None
     try:

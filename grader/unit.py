@@ -29,7 +29,7 @@ class Bench:
         settle()
         limits = worker_limits(self._assignment, setup.threads)
         self._sandbox = open_sandbox(setup.tier, limits, hidden)
-        self._gpu = find_gpu(self._sandbox.tier, limits, hidden) if setup.accuracy and setup.gpu else None
+        self._gpu = find_gpu(setup.gpu, self._sandbox.tier, limits, hidden) if setup.accuracy else None
         self._options = Options(accuracy=setup.accuracy, exhibits=True, evaluations=evaluations, gpu=self._gpu)
 
     def grade(self, work: Work) -> Outcome:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from grader.records import Frozen, Record
 
+GPU_CHOICES = ("auto", "always", "never")  # whether the held-out images go to one: auto, where that is faster
+
 
 class Setup(Frozen, frozen=True):
     """What every process of a run needs to know. hidden: folders that no worker may see. threads: of one worker."""
@@ -13,7 +15,7 @@ class Setup(Frozen, frozen=True):
     accuracy: bool = True
     threads: int = 1
     hidden: tuple[str, ...] = ()
-    gpu: bool = True  # whether the held-out images may go to one
+    gpu: str = GPU_CHOICES[0]
 
 
 class Work(Frozen, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
@@ -10,19 +11,21 @@ import tarfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import msgspec
 import pytest
 from browsing import browser_path
 from hypothesis import settings
 
 from grader import wire
 from grader.assignment import Assignment, load_assignment
-from grader.gpu import find_gpu
+from grader.gpu import ALWAYS, find_gpu
 from grader.limits import worker_limits
 from grader.pipeline import Options, grade
 from grader.records import CriterionResult, Record
-from grader.sandbox import WALLED, Worker
-from grader.sandbox.process import WarmProcess
+from grader.sandbox import WALLED, Worker, tiers
+from grader.sandbox.process import Launch, WarmProcess
 from grader.sandbox.tiers import open_sandbox
 
 # The same examples each time, here and in CI; `pytest --hypothesis-profile default` draws new ones.
@@ -176,14 +179,49 @@ def chromium() -> Iterator[Any]:
 INSIDE_LIMITS = wire.WorkerLimits(memory_mb=1024, cpu_seconds=120, threads=2)
 
 
-WITH_GPU = ["gpu"] if find_gpu("bwrap", INSIDE_LIMITS) is not None else []
+# In place of a GPU's driver, where there is none. As that does, it starts a thread, opens a socket, reserves addresses.
+STANDIN_DRIVER = """
+
+def start():
+    import mmap, socket, threading
+    before = _descriptors()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind("\\0standin-driver")
+    listening.listen()
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    reserved = mmap.mmap(-1, 16 << 30, flags=mmap.MAP_PRIVATE | 0x4000, prot=0)
+    open("/proc/self/task/%d/comm" % threading.get_native_id(), "w").close()
+    _opened.update(_descriptors() - before)
+    globals()["_held"] = listening, reserved
+"""
 
 
-@pytest.fixture(scope="session", params=[*WALLED, *WITH_GPU])
-def warm(request: pytest.FixtureRequest) -> Iterator[WarmProcess]:
-    """A warm process in each tier that isolates, and in the one that holds a GPU, where there is one."""
-    gpu = find_gpu("bwrap", INSIDE_LIMITS) if request.param == "gpu" else None
-    with gpu.sandbox() if gpu is not None else open_sandbox(request.param, INSIDE_LIMITS) as warm:
+@contextlib.contextmanager
+def gpu_sandbox(folder: Path) -> Iterator[WarmProcess]:
+    """The sandbox that holds a GPU; with a stand-in for the driver where there is none. folder: for what is made."""
+    gpu = find_gpu(ALWAYS, "bwrap", INSIDE_LIMITS)
+    if gpu is not None:
+        with gpu.sandbox() as warm:
+            yield warm
+        return
+    shutil.copytree(ROOT / "grader", folder / "grader", ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "grader/worker/gpu.py").open("a", encoding="utf-8") as file:
+        file.write(STANDIN_DRIVER)
+    limits = msgspec.structs.replace(INSIDE_LIMITS, devices=("/dev/full",))
+
+    def prepare() -> Launch:
+        with mock.patch("grader.sandbox.tiers.python_folder", return_value=folder):
+            return tiers._bubblewrap(limits, ())
+
+    with WarmProcess("bwrap", prepare) as warm:
+        yield warm
+
+
+@pytest.fixture(scope="session", params=[*WALLED, "gpu"])
+def warm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmProcess]:
+    """A warm process in each tier that isolates, and in the one that holds a GPU."""
+    gpu = request.param == "gpu"
+    with gpu_sandbox(tmp_path_factory.mktemp("gpu")) if gpu else open_sandbox(request.param, INSIDE_LIMITS) as warm:
         yield warm
 
 

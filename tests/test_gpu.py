@@ -15,14 +15,14 @@ from conftest import PART2, HandIn, run, small_assignment
 from grader import wire
 from grader.assignment import Assignment, load_assignment
 from grader.errors import Failed, SandboxError
-from grader.gpu import Gpu, agree, device_files, find_gpu, held_against, unsure
+from grader.gpu import ALWAYS, Gpu, agree, device_files, find_gpu, held_against, unsure
 from grader.pipeline import Options, grade
 from grader.records import CheckpointResult
 from grader.sandbox.process import WarmProcess
 from grader.sandbox.tiers import proven
 
 LIMITS = wire.WorkerLimits(memory_mb=2048, threads=2)
-HAS_GPU = find_gpu("bwrap", LIMITS) is not None
+HAS_GPU = find_gpu(ALWAYS, "bwrap", LIMITS) is not None
 
 
 # ---- which GPU ------------------------------------------------------------------------------------------------------
@@ -67,12 +67,13 @@ def cpu_says(*logits: torch.Tensor) -> tuple[list[int], object]:
     return asked, answer
 
 
-def test_the_cpu_answers_the_first_batch_and_what_is_nearly_tied() -> None:
+def test_the_cpu_answers_the_first_batches_and_what_is_nearly_tied() -> None:
     swapped = TIED[:, [1, 0]]
     swapped[1] = TIED[1]
-    asked, on_cpu = cpu_says(CLEAR + 1e-4, CLEAR, swapped, CLEAR)
-    found = held_against(batches(CLEAR, CLEAR, TIED, CLEAR), on_cpu)  # type: ignore[arg-type]
-    assert asked == [0, 2]
+    asked, on_cpu = cpu_says(CLEAR, CLEAR, swapped, CLEAR)
+    found = held_against(batches(CLEAR + 1e-4), batches(CLEAR, CLEAR, TIED, CLEAR), on_cpu)  # type: ignore[arg-type]
+    assert asked == [2]
+    assert torch.equal(found[0][0], CLEAR + 1e-4)
     assert torch.equal(found[2][0], swapped)  # the other class is ahead on the CPU
     assert [int(batch[0]) for _, batch in found] == [0, 2, 4, 6]
 
@@ -81,7 +82,7 @@ def test_the_cpu_answers_the_first_batch_and_what_is_nearly_tied() -> None:
 def test_a_gpu_that_says_something_else_is_not_believed(other: torch.Tensor) -> None:
     _, on_cpu = cpu_says(CLEAR, CLEAR)
     with pytest.raises(Failed, match="otherwise on the GPU"):
-        held_against(batches(other, CLEAR), on_cpu)  # type: ignore[arg-type]
+        held_against(batches(CLEAR), batches(other, CLEAR), on_cpu)  # type: ignore[arg-type]
 
 
 def test_rounding_never_decides_where_the_two_are_said_to_agree() -> None:
@@ -106,8 +107,8 @@ def test_rounding_never_decides_where_the_two_are_said_to_agree() -> None:
 class Stand(Gpu):
     """A GPU whose sandbox is the one given, or fails."""
 
-    def __init__(self, sandbox: WarmProcess | None) -> None:
-        super().__init__(LIMITS)
+    def __init__(self, sandbox: WarmProcess | None, worth: float = 0.0) -> None:
+        super().__init__(LIMITS, worth=worth)
         self._given = sandbox
 
     def sandbox(self) -> WarmProcess:
@@ -142,8 +143,7 @@ def timeless(result: CheckpointResult) -> CheckpointResult:
 def test_a_gpu_gives_the_cpus_marks(
     accuracy_alone: Assignment, sandbox: WarmProcess, hand_in: HandIn, on_cpu: CheckpointResult, tmp_path: Path
 ) -> None:
-    limits = msgspec.structs.replace(LIMITS, memory_mb=2048)
-    gpu = find_gpu("bwrap", limits, [accuracy_alone.folder]) or Stand(sandbox)
+    gpu = find_gpu(ALWAYS, "bwrap", LIMITS, [accuracy_alone.folder]) or Stand(sandbox)
     try:
         record = grade(hand_in.without_figures().pack(tmp_path), accuracy_alone, sandbox, Options(gpu=gpu))
     finally:
@@ -159,6 +159,14 @@ def test_a_gpu_that_cannot_be_had_is_told_and_costs_nothing(
 ) -> None:
     record = grade(hand_in.without_figures().pack(tmp_path), accuracy_alone, sandbox, Options(gpu=Stand(None)))
     assert timeless(record.checkpoint) == msgspec.structs.replace(on_cpu, device_reason="the GPU is busy")
+
+
+def test_what_the_cpu_does_quickly_stays_there(
+    accuracy_alone: Assignment, sandbox: WarmProcess, hand_in: HandIn, on_cpu: CheckpointResult, tmp_path: Path
+) -> None:
+    gpu = Stand(None, worth=1e6)
+    record = grade(hand_in.without_figures().pack(tmp_path), accuracy_alone, sandbox, Options(gpu=gpu))
+    assert timeless(record.checkpoint) == on_cpu
 
 
 ELSEWHERE = """
@@ -177,7 +185,7 @@ def test_a_model_that_fails_on_the_gpu_alone_is_evaluated_on_the_cpu(
 ) -> None:
     """As one does whose mask is made on the CPU, whatever the device. Where “cuda” means the CPU, a mode says so."""
     hand_in.without_figures().cell(PART2, ELSEWHERE)
-    gpu = find_gpu("bwrap", LIMITS, [accuracy_alone.folder]) or Stand(sandbox)
+    gpu = find_gpu(ALWAYS, "bwrap", LIMITS, [accuracy_alone.folder]) or Stand(sandbox)
     try:
         record = grade(hand_in.pack(tmp_path), accuracy_alone, sandbox, Options(gpu=gpu))
     finally:
@@ -205,7 +213,7 @@ return [status.split("Seccomp:")[1].split()[0] for status in tasks]
 
 @pytest.mark.skipif(not HAS_GPU, reason="there is no GPU that torch computes on")
 def test_a_worker_with_a_gpu_sees_itself_alone(accuracy_alone: Assignment) -> None:
-    gpu = find_gpu("bwrap", LIMITS)
+    gpu = find_gpu(ALWAYS, "bwrap", LIMITS)
     assert gpu is not None
     with gpu.sandbox() as warm:
         worker = warm.start()

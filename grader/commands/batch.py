@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         assignment=assignment,
         tier=options.sandbox,
         accuracy=not options.no_accuracy,
-        gpu=not options.no_gpu,
+        gpu=options.gpu,
         threads=max(cores // jobs, 1) if options.dask is None else 1,
         force=options.force,
         only=frozenset(options.only or ()),

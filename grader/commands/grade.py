@@ -34,6 +34,7 @@ from grader.commands.integrity import HELP_LAST_YEAR
 from grader.errors import IntakeError, NotGraded, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
 from grader.language import Catalogue, catalogue, localised
+from grader.work import GPU_CHOICES
 
 if TYPE_CHECKING:
     from grader.records import Record
@@ -76,7 +77,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--audience", choices=AUDIENCES, help="whom --html is for (default: student)")
     add_language(parser)
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the held-out images")
-    parser.add_argument("--no-gpu", action="store_true", help="keep the held-out images on the CPU")
+    parser.add_argument(
+        "--gpu",
+        choices=GPU_CHOICES,
+        default=GPU_CHOICES[0],
+        help="the held-out images on a GPU: auto, where that is faster; always; or never",
+    )
     parser.add_argument("--marks", type=a_path, metavar="FILE", help=HELP_MARKS)
     parser.add_argument(
         "--sandbox", default="auto", metavar="TIER", help="auto, bwrap, landlock or none (default: auto)"
@@ -184,7 +190,7 @@ def _record_of(options: argparse.Namespace, path: Path, known: Catalogue) -> Rec
         from grader.gpu import find_gpu
         from grader.pipeline import Options, grade
 
-        gpu = None if options.no_accuracy or options.no_gpu else find_gpu(sandbox.tier, limits, hidden)
+        gpu = None if options.no_accuracy else find_gpu(options.gpu, sandbox.tier, limits, hidden)
         if gpu is not None:
             stack.callback(gpu.close)
         with progress_bar(known) as progress:
