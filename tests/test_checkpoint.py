@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from conftest import PART2, HandIn, criterion, lost
@@ -196,7 +197,7 @@ def test_settings_are_found_wherever_they_stand(old: str, new: str, hand_in: Han
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [("y if len(x) != 128 else y[:5]", "expected (128, 10)"), ("y if len(x) != 128 else y > 0", "expected are logits")],
+    [("y if len(x) != 64 else y[:5]", "expected (64, 10)"), ("y if len(x) != 64 else y > 0", "expected are logits")],
 )
 def test_what_are_no_logits_fails_the_accuracy_alone(answer: str, words: str, hand_in: HandIn, graded: Graded) -> None:
     hand_in.edit("class VisionTransformer(nn.Module):", "class _Base(nn.Module):")
@@ -208,3 +209,19 @@ def test_what_are_no_logits_fails_the_accuracy_alone(answer: str, words: str, ha
     record = graded(hand_in, accuracy=True)
     assert set(lost(record)) == {"accuracy"}
     assert words in criterion(record, "accuracy").checks[0].message
+
+
+def test_a_model_too_slow_for_its_limit_is_told_so_after_a_few_batches_with_the_estimate(
+    hand_in: HandIn, assignment: Assignment, sandbox: WarmProcess, tmp_path: Path
+) -> None:
+    limits = msgspec.structs.replace(assignment.config.limits, accuracy_seconds=5.0)
+    hurried = Assignment(assignment.folder, msgspec.structs.replace(assignment.config, limits=limits))
+    hand_in.edit("class VisionTransformer(nn.Module):", "class _Base(nn.Module):")
+    slow = "import time\nclass VisionTransformer(_Base):\n    def forward(self, x):\n        time.sleep(0.25)\n"
+    hand_in.cell(PART2, slow + "        return super().forward(x)")
+    record = grade(hand_in.pack(tmp_path), hurried, sandbox, Options(criteria=frozenset({"accuracy"})))
+    (check,) = criterion(record, "accuracy").checks
+    assert check.verdict is Verdict.TIMEOUT
+    assert "the model is too slow: 192 of 10000 images took" in check.message  # of batches of 64
+    assert "allowed are 5" in check.message
+    assert check.evidence["estimate"] >= 39  # 157 times a quarter of a second
