@@ -15,6 +15,7 @@ from pathlib import Path
 
 ACCOUNTS = Path("/sys/fs/cgroup/cpuacct")  # cgroup v1; elsewhere CPU seconds are not told
 LOOK_SECONDS = 0.5
+LOOKS = 5  # until one sees the same processes at its end as at its start
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,12 @@ class _Peak(threading.Thread):
 
     def run(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):
-            self.megabytes = max(self.megabytes, sum(map(_pss, _family(self._pid))) / 1024)
+            for _ in range(LOOKS):
+                family = _family(self._pid)
+                seen = sum(map(_pss, family)) / 1024
+                if _family(self._pid) == family:  # what ends meanwhile leaves its share to others: counted twice
+                    self.megabytes = max(self.megabytes, seen)
+                    break
 
     def stop(self) -> None:
         self._ended.set()

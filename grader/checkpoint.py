@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from grader import wire
 from grader.answers import answered, answers
 from grader.assignment import Assignment, CheckpointSpec
 from grader.checking.student import ObjectProxy, Student, expect
-from grader.errors import AssignmentError, Failed, Fault, Missing, SandboxError, TimedOut
+from grader.errors import AssignmentError, Failed, Fault, Missing, Raised, SandboxError, TimedOut
 from grader.gpu import Gpu, held_against
 from grader.notebook import Notebook
 from grader.records import Answers, CheckpointResult, Frozen, NoiseResult
@@ -83,6 +83,7 @@ class TrainedModel:
         self._fitting: list[Candidate] = []
         self._search: Iterator[Candidate] | None = None
         self._fault: Fault | None = None
+        self._outlines = True  # whether a model's shapes are looked at before it is built
         self._right: dict[int, torch.Tensor] = {}  # by the number of the candidate: which images it answers right
         self.notes: tuple[str, ...] = ()
         self.result = CheckpointResult()
@@ -132,6 +133,7 @@ class TrainedModel:
         fits = 0
         for candidate in found[:MAX_CANDIDATES]:
             try:
+                self._refuse_other_shapes(candidate)
                 self._build(candidate).forget()
             except Fault as fault:
                 first = first or fault
@@ -163,25 +165,44 @@ class TrainedModel:
         limit = self._assignment.config.limits.program_seconds
         return self._student.ask(request, self.spec.class_name, limit)
 
+    def _refuse_other_shapes(self, candidate: Candidate) -> None:
+        """Raise Failed, naming the tensor, where these settings make another model than the one that was saved.
+
+        A notebook names settings of every size: of a model of 85 million numbers, the constructor's defaults perhaps,
+        nothing is kept to find that out. Where the code has a reason not to be looked at so, it is built as ever.
+        """
+        if not self._outlines:
+            return
+        try:
+            tensors = self._student.get(self.spec.class_name).outline(**self._arguments(candidate))
+        except Fault as fault:
+            self._student.forgive(self.spec.class_name)
+            self._outlines = isinstance(fault, Raised)  # once is enough for what hangs, or takes its process along
+            return
+        self._compare(tensors, candidate)
+
+    def _arguments(self, candidate: Candidate) -> dict[str, Any]:
+        return {**self.spec.fixed, **candidate.values}
+
     def _build(self, candidate: Candidate) -> ObjectProxy:
         """Build the model with these settings and load the weights. Raises Failed, naming the tensor that differs."""
-        factory = self._student.get(self.spec.class_name)
-        arguments: dict[str, Any] = {**self.spec.fixed, **candidate.values}
+        factory, arguments = self._student.get(self.spec.class_name), self._arguments(candidate)
         model = factory(**arguments)
         if self._generation != self._student.generation:
             self._read()  # the worker that held the weights has ended
             model = factory(**arguments)
-        self._compare(model, candidate)
         try:
+            self._compare(model.tensors, candidate)
             expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
         except Fault as fault:
+            model.forget()  # the next may be as large
             if fault.evidence.get("exception") == "RuntimeError":
                 raise Failed(f"the weights do not load strictly: {fault.message}", fault.evidence) from None
             raise
         return model
 
-    def _compare(self, model: ObjectProxy, candidate: Candidate) -> None:
-        own = {info.name: info for info in model.tensors if info.kind != "hidden buffer"}
+    def _compare(self, tensors: Sequence[wire.TensorInfo], candidate: Candidate) -> None:
+        own = {info.name: info for info in tensors if info.kind != "hidden buffer"}
         settings = ", ".join(f"{name}={value}" for name, value in candidate.values.items())
         where = f"(settings {settings} from {candidate.source})"
         for name in own:

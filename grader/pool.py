@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -26,6 +26,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from grader.errors import AssignmentError, GraderError, SandboxError, UsageError
+from grader.interrupts import interrupts_held
 from grader.records import Blame
 from grader.work import Outcome, Setup, Work
 
@@ -79,7 +80,7 @@ class Pool:
     def _seat(self) -> _Seat:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._setup), daemon=False)
-        with _deaf_to_interrupts():
+        with interrupts_held():  # not even in its first instructions: Ctrl-C is for the process that one sees
             process.start()
         theirs.close()
         return _Seat(process, ours)
@@ -188,16 +189,6 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """What starts in here never hears Ctrl-C, not even in its first instructions: it is for the process one sees."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # ---- in a process of its own ----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from grader.checkpoint import Evaluations
 from grader.errors import IntakeError, NotGraded, SandboxError
 from grader.gpu import find_gpu
 from grader.limits import worker_limits
-from grader.pipeline import Options, grade, settle
+from grader.pipeline import Options, grade, settle, tidy
 from grader.records import Blame
 from grader.sandbox.tiers import open_sandbox
 from grader.work import Outcome, Setup, Work
@@ -34,6 +34,12 @@ class Bench:
 
     def grade(self, work: Work) -> Outcome:
         """Grade it, and say how it came out, whatever happens; a SandboxError alone ends the bench."""
+        try:
+            return self._graded(work)
+        finally:
+            tidy()
+
+    def _graded(self, work: Work) -> Outcome:
         options = replace(self._options, owner=work.owner)
         try:
             return Outcome(record=grade(Path(work.path), self._assignment, self._sandbox, options))

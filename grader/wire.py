@@ -110,6 +110,13 @@ class Make(Request, frozen=True, tag="make"):
     seed: int = 0
 
 
+class Outline(Make, frozen=True, tag="outline"):
+    """Build it as `Make` does, tell what it holds, and drop it.
+
+    Weights that torch would draw are left as they are found: memory that nobody writes to is none that is taken.
+    """
+
+
 class Call(Request, frozen=True, tag="call"):
     """Call a method of a made object, or of the submodule at `path`; the answer holds plain values and tensors.
 
@@ -181,7 +188,17 @@ class Transform(Request, frozen=True, tag="transform"):
 
 
 AnyRequest = (
-    LoadProgram | Make | Call | CallFunction | GetState | SetState | Forget | LoadCheckpoint | LoadWeights | Transform
+    LoadProgram
+    | Make
+    | Outline
+    | Call
+    | CallFunction
+    | GetState
+    | SetState
+    | Forget
+    | LoadCheckpoint
+    | LoadWeights
+    | Transform
 )
 
 # ---- replies --------------------------------------------------------------------------------------------------------

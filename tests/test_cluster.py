@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import math
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -28,7 +31,9 @@ from grader.ledger import ground
 from grader.parcels import folder_packed, packed, unpacked
 from grader.work import Outcome, Setup
 
-GRADE = [sys.executable, str(ROOT / "grade.py"), "--no-accuracy"]
+WITH_IMAGES = [sys.executable, str(ROOT / "grade.py")]
+GRADE = [*WITH_IMAGES, "--no-accuracy"]
+IMAGES = 200  # of the held-out set: enough to be told apart by, and a moment
 MANY = IntakeLimits()
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -98,10 +103,16 @@ def workers(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An assignment with few checks, in a folder that no worker knows of."""
-    return small_assignment(
-        tmp_path_factory.mktemp("small") / "assignment", ("positional_encoding", "attention", "mlp")
-    )
+    """An assignment with few checks and few images, in a folder that no worker knows of."""
+    criteria = ("positional_encoding", "attention", "mlp", "accuracy")
+    folder = small_assignment(tmp_path_factory.mktemp("small") / "assignment", criteria)
+    for path in (folder / "data/fashion-mnist").glob("t10k-*.gz"):
+        whole = gzip.decompress(path.read_bytes())
+        sizes = 4 * whole[3]  # big-endian, one for each dimension; the first is how many there are
+        item = math.prod(struct.unpack(f">{sizes // 4}I", whole[4 : 4 + sizes])[1:])
+        head = whole[:4] + IMAGES.to_bytes(4, "big") + whole[8 : 4 + sizes]
+        path.write_bytes(head + whole[4 + sizes : 4 + sizes + IMAGES * item])
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +139,7 @@ def class_of_nine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_worker_that_is_killed_in_the_middle_changes_no_record(
     address: str, workers: list[int], small: Path, class_of_nine: Path, tmp_path: Path
 ) -> None:
-    command = [*GRADE, str(class_of_nine), "--assignment", str(small), "--out"]
+    command = [*WITH_IMAGES, str(class_of_nine), "--assignment", str(small), "--out"]
     with begun([*command, str(tmp_path / "far"), "--dask", address]) as far:
         heard = [far.stdout.readline() for _ in range(3)]  # how many there are, and two that are done
         until(lambda: bool(sandboxes(workers[0])))  # it is at work
@@ -143,8 +154,9 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_record(
     assert "9 submissions: 8 graded, 1 refused" in output
     near = subprocess.run([*command, str(tmp_path / "near")], capture_output=True, text=True, check=False)
     assert near.returncode == 3, near.stderr
-    assert len(timeless_records(tmp_path / "near")) == 8
-    assert timeless_records(tmp_path / "far") == timeless_records(tmp_path / "near")
+    records = timeless_records(tmp_path / "near")
+    assert [record["checkpoint"]["total"] for record in records.values()] == [IMAGES] * 8
+    assert timeless_records(tmp_path / "far") == records
     assert (tmp_path / "far/grades.csv").read_text() == (tmp_path / "near/grades.csv").read_text()
 
 

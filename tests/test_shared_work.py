@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from grader.records import Answers, CheckpointResult, NoiseResult
 from grader.sandbox.process import WarmProcess
 from grader.statements import code
 from grader.submission import hidden_part
+from grader.unit import Bench
+from grader.work import Outcome, Work
 
 MLP = """
 import os
@@ -232,6 +236,27 @@ def test_of_processes_that_want_the_same_evaluation_one_makes_it_and_the_others_
     of._heard(seats[0], ("keep", b"91"))
     of._heard(seats[0], ("outcome", None))
     assert [seat.pipe.told for seat in seats] == [[None], [b"91"], [b"91"]]  # type: ignore[attr-defined]
+
+
+# ---- what one leaves behind ----------------------------------------------------------------------------------------
+
+
+def test_what_refers_to_itself_is_gone_before_the_next_submission_is_graded(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[weakref.ref[Any]] = []
+
+    def graded(*_: object) -> Outcome:
+        ring = torch.nn.Module()
+        object.__setattr__(ring, "itself", ring)
+        left.append(weakref.ref(ring))
+        return Outcome(reason="none")
+
+    monkeypatch.setattr(Bench, "_graded", graded)
+    gc.disable()
+    try:
+        assert Bench.__new__(Bench).grade(Work(position=0, path="")).reason == "none"
+    finally:
+        gc.enable()
+    assert [ring() for ring in left] == [None]
 
 
 # ---- the start ------------------------------------------------------------------------------------------------------

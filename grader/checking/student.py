@@ -351,13 +351,21 @@ class ClassProxy:
     def __call__(self, *args: Any, seed: int = 0, **kwargs: Any) -> ObjectProxy:
         program = self._student.load(self.name)
         request = wire.Make(program=program, name=self.name, args=args, kwargs=kwargs, seed=seed)
+        return ObjectProxy(self._student, self.name, self._made(request))
+
+    def outline(self, **kwargs: Any) -> tuple[wire.TensorInfo, ...]:
+        """The parameters and buffers of an object built so, which is not kept: one of any size takes no memory."""
+        request = wire.Outline(program=self._student.load(self.name), name=self.name, kwargs=kwargs)
+        return self._made(request).tensors
+
+    def _made(self, request: wire.Make) -> wire.Made:
         try:
             reply = self._student.ask(request, self.name)
         except Raised as error:
             raise Raised(self._student.explained(error.message, self.name), error.evidence) from None
         if isinstance(reply, wire.NotFound):
             raise Missing(f"{self.name} is not defined once the notebook has run")
-        return ObjectProxy(self._student, self.name, expect(reply, wire.Made))
+        return expect(reply, wire.Made)
 
 
 class FunctionProxy:

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import importlib
 import io
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from grader.commands.common import (
 from grader.commands.integrity import HELP_LAST_YEAR
 from grader.errors import IntakeError, NotGraded, UsageError
 from grader.files import STANDARD_OUTPUT, write_whole
+from grader.interrupts import interrupts_held
 from grader.language import Catalogue, catalogue, localised
 from grader.work import GPU_CHOICES
 
@@ -204,14 +204,10 @@ def _import_the_rest() -> None:
     import gc
 
     gc.disable()  # nothing of what is imported becomes garbage
-    can_wait = hasattr(signal, "pthread_sigmask")
-    if can_wait:  # a Ctrl-C among the imports may be lost: some of them catch whatever is raised
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        pipeline = importlib.import_module("grader.pipeline")
-        importlib.import_module("grader.report.terminal")
+        with interrupts_held():  # a Ctrl-C among the imports may be lost: some of them catch whatever is raised
+            pipeline = importlib.import_module("grader.pipeline")
+            importlib.import_module("grader.report.terminal")
     finally:
         gc.enable()
-        if can_wait:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     pipeline.settle()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from grader.wire import Failure, Frame, ModuleInfo, RaisedReply, TensorInfo
@@ -80,6 +83,23 @@ def _info(name: str, kind: Any, tensor: torch.Tensor) -> TensorInfo:
 def named_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers, shared ones under each of their names."""
     return dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+
+
+@contextmanager
+def undrawn_weights() -> Iterator[None]:
+    """In here torch's layers leave their weights as `torch.empty` gives them.
+
+    By the functions of torch.nn.init that draw at random; constants, and what student code draws by itself, are set as
+    ever. Not the meta device: code may refuse it, and its first arithmetic imports 800 modules, for a second.
+    """
+    drawing = {name: value for name, value in vars(init).items() if name.endswith(("uniform_", "normal_"))}
+    try:
+        for name in drawing:
+            setattr(init, name, lambda tensor, *_, **__: tensor)
+        yield
+    finally:
+        for name, value in drawing.items():
+            setattr(init, name, value)
 
 
 def frames(error: BaseException) -> tuple[Frame, ...]:

@@ -113,6 +113,14 @@ def _make(state: State, request: wire.Make) -> wire.AnyReply:
     return wire.Made(handle=handle, modules=modules, tensors=tensors)
 
 
+def _outline(state: State, request: wire.Outline) -> wire.AnyReply:
+    with objects.undrawn_weights():
+        reply = _make(state, request)
+    if isinstance(reply, wire.Made):
+        del state.made[reply.handle]
+    return reply
+
+
 @contextmanager
 def _mode(made: Any, training: bool, seed: int | None) -> Iterator[None]:
     if isinstance(made, nn.Module):
@@ -185,6 +193,7 @@ def _transform(state: State, request: wire.Transform) -> wire.AnyReply:
 HANDLERS: dict[type, Callable[[State, Any], wire.AnyReply]] = {
     wire.LoadProgram: _load_program,
     wire.Make: _make,
+    wire.Outline: _outline,
     wire.Call: _call,
     wire.CallFunction: _call_function,
     wire.GetState: _get_state,
