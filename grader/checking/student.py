@@ -28,7 +28,7 @@ from grader.errors import (
     WireError,
 )
 from grader.notebook import Notebook, Program
-from grader.program import definition_fingerprint, slice_program
+from grader.program import Fingerprint, definition_fingerprint, slice_program
 from grader.sandbox import Ending, Sandbox, Worker
 
 MAX_KIND, MAX_MESSAGE = 200, 2_000  # characters of an exception that a worker reports
@@ -58,7 +58,7 @@ class Student:
         sandbox: Sandbox,
         assignment: Assignment,
         notebooks: Mapping[str, Notebook | str],
-        untouched: Mapping[str, str | None],
+        untouched: Mapping[str, Fingerprint | None],
     ) -> None:
         self._sandbox = sandbox
         self.assignment = assignment
