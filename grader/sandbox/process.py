@@ -33,7 +33,8 @@ BACKSTOP = 10  # a request takes at most so many times its seconds, however busy
 CPU_SHARE = 0.7  # of the limit; whoever had that much and was killed, used it up
 REMOVE_SECONDS = 5.0
 AHEAD = 64 << 10  # bytes of requests that may wait for their answers: a socket holds more, so that sending never waits
-LONG = 1.0  # seconds; how long a worker waited for a core is looked up for longer requests alone
+QUICK = 0.05  # seconds, in which most answers come; how long a worker waited for a core is looked up after these
+LONG = 1.0  # seconds; what it waited is kept of longer requests alone
 STATUS = struct.Struct(">iidB")  # exit code, signal, seconds of CPU time, why the keeper ended it
 ASKED, TOO_FULL = 1, 2
 ROOM_MB = 256  # of memory that the group may hold beside a worker's own: the kernel's, the keeper's, copied pages
@@ -231,7 +232,8 @@ class SocketWorker:
         unsent, unanswered = deque(requests), deque[int]()
         frame = wire.encode(unsent.popleft()) if unsent else b""
         while frame or unanswered:
-            started, before = time.monotonic(), clocks.times(self.pid)
+            started, large = time.monotonic(), len(frame) > AHEAD
+            before = clocks.times(self.pid) if large else None  # sending it may take long
             try:
                 if not unanswered:
                     self._refuse_surplus()
@@ -239,14 +241,16 @@ class SocketWorker:
                     wire.send_frame(self._sock, frame, started + seconds)
                     unanswered.append(len(frame))
                     frame = wire.encode(unsent.popleft()) if unsent else b""
-                self._await_reply(seconds, started, before)
+                if not self._readable(0.0 if large else min(QUICK, seconds)):
+                    before = before or clocks.times(self.pid)
+                    self._await_reply(seconds, started, before)
                 reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, time.monotonic() + seconds)
                 unanswered.popleft()
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 self._closed = True
                 raise EOFError from None
             finally:
-                if time.monotonic() - started > LONG:
+                if before is not None and time.monotonic() - started > LONG:
                     self.waited += max(clocks.times(self.pid).waited - before.waited, 0.0)
             yield reply
 
