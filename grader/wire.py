@@ -100,8 +100,9 @@ class LoadProgram(Request, frozen=True, tag="load_program"):
 
 
 class Make(Request, frozen=True, tag="make"):
-    """Build `name(*args, **kwargs)` from a program, seeded; the answer is a `Made`."""
+    """Build `name(*args, **kwargs)` from a program, seeded, and call it `handle`; the answer is a `Made`."""
 
+    handle: int
     program: str
     name: str
     args: tuple[Any, ...] = ()
@@ -239,7 +240,6 @@ class Failure(Frozen, frozen=True):
 class Made(Reply, frozen=True, tag="made"):
     """What was built."""
 
-    handle: int
     modules: tuple[ModuleInfo, ...]
     tensors: tuple[TensorInfo, ...]
 

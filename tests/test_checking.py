@@ -12,6 +12,7 @@ from torch import nn
 from grader import wire
 from grader.assignment import Assignment
 from grader.checking import adopt, assert_close, assert_shape, assert_tensor, fail, influence, randomise
+from grader.checking.promises import Promise
 from grader.checking.roles import trying
 from grader.checking.student import ClassProxy, ObjectProxy, Student
 from grader.errors import Died, Failed, OutOfMemory, Raised, SandboxError, TimedOut, WireError
@@ -62,7 +63,10 @@ def proxy(module: nn.Module, assignment: Assignment) -> ObjectProxy:
     student = Student(FakeSandbox(FakeWorker(module)), assignment, {}, {})  # type: ignore[arg-type]
     student._live()
     modules, tensors = objects.describe(module)
-    return ObjectProxy(student, "EncoderLayer", wire.Made(handle=1, modules=modules, tensors=tensors))
+    described = wire.Made(modules=modules, tensors=tensors)
+    made = Promise(student, wire.Forget(handle=1), "EncoderLayer", lambda _: described, lambda fault: fault)
+    made.take(wire.Value())
+    return ObjectProxy(student, "EncoderLayer", 1, made)
 
 
 # ---- equality -------------------------------------------------------------------------------------------------------

@@ -43,12 +43,12 @@ def trying(tries: int) -> Iterator[None]:
         _TRIES.reset(token)
 
 
-def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
+def randomise(theirs: ObjectProxy, seed: int = 0) -> None:
     """Give every parameter a distinct random value, so that no two layers can be mistaken for one another.
 
-    Fresh layers agree in too much: all norms are ones and zeros, all biases may be zero. Returns the parameters as
-    they now are, by name; a later `adopt` takes these, whatever the student's code does to its own. Raises Failed
-    unless every parameter has taken a value of ours.
+    Fresh layers agree in too much: all norms are ones and zeros, all biases may be zero. `theirs.weights` are the
+    parameters as they then are, by name; a later `adopt` takes these, whatever the student's code does to its own.
+    Whoever asks `theirs` next gets Failed unless every parameter has taken a value of ours.
     """
     generator = torch.Generator().manual_seed(seed)
     values: Weights = {}
@@ -58,14 +58,18 @@ def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
             noise = torch.randn(shape, generator=generator)
             value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
             values[info.name] = value.to(FLOATING[info.dtype])
-    state = theirs.loaded(values)
+    theirs.hold(values, lambda state: _taken(values, state))
+
+
+def _taken(values: Weights, state: Weights) -> Weights:
+    """The values as the object has them. Raises Failed unless each is one of ours."""
     for name, value in values.items():
         # A layer that is registered twice has one value under two names, the one that was sent last.
-        sent = [value, *(other for other in values.values() if other.shape == value.shape)]
-        if not any(torch.equal(state[name], other) for other in sent):
+        if torch.equal(state[name], value):
+            continue
+        if not any(torch.equal(state[name], other) for other in values.values() if other.shape == value.shape):
             raise Failed(f"the parameter “{name}” cannot be set: something else sets it again", {"tensor": name})
-    theirs.weights = {name: state[name].float() for name in values}
-    return theirs.weights
+    return {name: state[name].float() for name in values}
 
 
 def adopt(
@@ -116,7 +120,8 @@ def pairings(theirs: ObjectProxy, ours: nn.Module, units: Sequence[str], heads: 
 
     They are the values that `randomise` has sent, if it was called.
     """
-    state = theirs.state() if theirs.weights is None else theirs.weights
+    given = theirs.weights
+    state = theirs.state() if given is None else given
     learned = {
         info.name: state[info.name] for info in theirs.tensors if info.kind == "parameter" and info.name in state
     }

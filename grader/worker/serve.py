@@ -28,7 +28,6 @@ class State:
         self.made: dict[int, Any] = {}
         self.checkpoint: dict[str, torch.Tensor] = {}
         self.on_cpu = False  # whether requests for a GPU are sent to the CPU
-        self.next_handle = 1
 
 
 def serve(sock: socket.socket, limits: wire.WorkerLimits) -> None:
@@ -107,9 +106,8 @@ def _make(state: State, request: wire.Make) -> wire.AnyReply:
     torch.default_generator.manual_seed(request.seed)
     made = factory(*request.args, **request.kwargs)
     modules, tensors = objects.describe(made)
-    handle, state.next_handle = state.next_handle, state.next_handle + 1
-    state.made[handle] = made
-    return wire.Made(handle=handle, modules=modules, tensors=tensors)
+    state.made[request.handle] = made
+    return wire.Made(modules=modules, tensors=tensors)
 
 
 @contextmanager
