@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -81,6 +81,7 @@ class Student:
         self._unread: _Unread | None = None
         self._promises: list[Promise[Any]] = []  # not asked as yet
         self._handles = itertools.count(1)
+        self._found_out: dict[tuple[Hashable, frozenset[str]], Any] = {}
 
     # ---- what checks use ----------------------------------------------------------------------------------------
 
@@ -131,6 +132,14 @@ class Student:
         """From now on build upon stand-ins for these classes; () for the student's own."""
         self._break_promises("nobody asked for it in time")
         self.standins = frozenset(names)
+
+    def once(self, key: Hashable, ask: Callable[[], Kind]) -> Kind:
+        """What `ask` finds out, which is asked once for all checks that need it. Faults are raised and not kept."""
+        place = (key, self.standins)
+        if place not in self._found_out:
+            self._found_out[place] = ask()
+        found: Kind = self._found_out[place]
+        return found
 
     def close(self) -> None:
         if self._worker is not None:
