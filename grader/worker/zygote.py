@@ -38,18 +38,22 @@ def main() -> None:
     os.environ["PYTORCH_JIT"] = "0"
     os.environ["TORCHDYNAMO_DISABLE"] = "1"
     import gc
+    import io
 
     import msgspec
     import torch
 
     import grader.torchvision_mend  # noqa: F401 - a notebook's import of torchvision must find it mended
     from grader import wire
-    from grader.worker import home, serve  # noqa: F401 - warms what every fork will need
+    from grader.worker import home, serve, weights  # noqa: F401 - warms what every fork will need
 
     limits = msgspec.json.decode(limits_json, type=wire.WorkerLimits)
     frame = wire.encode(wire.Value(value=torch.zeros(1)))  # safetensors imports more at its first use, either way
     length = wire.PREFIX.unpack(frame[: wire.PREFIX.size])[1] + wire.PREFIX.size
     wire.decode(frame[wire.PREFIX.size : length], frame[length:], wire.AnyReply)
+    saved = io.BytesIO()
+    torch.save({"weight": torch.zeros(1)}, saved)  # and so does torch.load
+    weights.read(saved.getvalue(), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trusted side, which then ends this process
     gc.collect()
     gc.freeze()  # otherwise the first collection in each fork copies every page
