@@ -104,6 +104,9 @@ class Pool:
                         todo.appendleft(work)
                         continue
                     outcome = Outcome(reason="the grader's own process ended twice meanwhile", blame=Blame.GRADER)
+                else:
+                    if outcome is not None and todo:  # it need not wait until this one is written down
+                        self._begin(seat, todo.popleft())
                 if outcome is not None and work is not None:
                     left -= 1
                     yield work, outcome
