@@ -12,22 +12,27 @@ from pathlib import Path
 from grader.assignment import load_assignment
 from grader.checkpoint import Evaluations
 from grader.errors import IntakeError, NotGraded, SandboxError
-from grader.limits import worker_limits
+from grader.limits import walls_of
 from grader.pipeline import Options, grade, settle
 from grader.records import Blame
-from grader.sandbox.tiers import open_sandbox
+from grader.sandbox.process import Branch
+from grader.sandbox.tiers import join_sandbox, open_sandbox
 from grader.work import Outcome, Setup, Work
 
 
 class Bench:
     """The assignment and a warm sandbox. Raises AssignmentError, SandboxError or UsageError where it cannot be had."""
 
-    def __init__(self, setup: Setup, evaluations: Evaluations | None = None) -> None:
+    def __init__(self, setup: Setup, evaluations: Evaluations | None = None, branch: Branch | None = None) -> None:
+        """branch: of a sandbox that is open already, within the same walls."""
         self._assignment = load_assignment(Path(setup.assignment))
         self._options = Options(accuracy=setup.accuracy, exhibits=True, evaluations=evaluations)
-        hidden = [self._assignment.folder, *map(Path, setup.hidden)]
+        limits, hidden = walls_of(setup, self._assignment)
         settle()
-        self._sandbox = open_sandbox(setup.tier, worker_limits(self._assignment, setup.threads), hidden)
+        if branch is not None:
+            self._sandbox = join_sandbox(branch, limits, hidden)
+        else:
+            self._sandbox = open_sandbox(setup.tier, limits, hidden)
 
     def grade(self, work: Work) -> Outcome:
         """Grade it, and say how it came out, whatever happens; a SandboxError alone ends the bench."""

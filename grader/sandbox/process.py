@@ -56,6 +56,15 @@ class Launch:
     env: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Branch:
+    """A fork of a warm process that is another process's to use: hand it on, and `JoinedProcess` takes it."""
+
+    tier: str
+    limits: wire.WorkerLimits
+    control: socket.socket
+
+
 class WarmProcess:
     """The process in which torch is already imported. Raises SandboxError when it does not come up."""
 
@@ -94,7 +103,7 @@ class WarmProcess:
                 meanwhile()
             self._await_ready()
             if self.tier != "none":
-                self._group = self._grouped()
+                self._group = self._grouped(self._process.pid)
         except BaseException:  # Ctrl-C among them: nothing may be left running
             self.close()
             raise
@@ -105,14 +114,14 @@ class WarmProcess:
         except (TimeoutError, EOFError, OSError) as error:
             raise SandboxError(f"the sandbox ({self.tier}) did not come up: {self._log_tail() or error!r}") from None
 
-    def _grouped(self) -> cgroups.Group | None:
+    def _grouped(self, pid: int) -> cgroups.Group | None:
         """Put the warm process, which is idle now, into a control group; its workers are born there."""
         limits = self._limits
         memory = (limits.memory_mb + 2 * limits.tmp_mb + ROOM_MB) << 20
         group = cgroups.make_group(memory, limits.processes + OWN_TASKS)
         if group is not None:
             try:
-                group.add(cgroups.family(self._process.pid))
+                group.add(cgroups.family(pid))
             except OSError:
                 group.close()
                 return None
@@ -174,15 +183,30 @@ class WarmProcess:
     def close(self) -> None:
         """End the warm process and all its workers."""
         self._control.close()
-        if self._process.returncode is None:  # else its number may be another's by now
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, SIGKILL)
-            self._process.wait()
+        self._end_process()
         self._log.close()
         if self._group is not None:
             self._group.close()
             self._group = None
         self._remove_scratch()
+
+    def _end_process(self) -> None:
+        if self._process.returncode is None:  # else its number may be another's by now
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, SIGKILL)
+            self._process.wait()
+
+    def branch(self) -> Branch:
+        """Fork the warm process, for another process to use. It ends with this one. Raises SandboxError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            socket.send_fds(self._control, [b"B"], [theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise SandboxError(f"the sandbox ({self.tier}) is gone: {self._log_tail() or error!r}") from None
+        finally:
+            theirs.close()
+        return Branch(self.tier, self._limits, ours)
 
     def _remove_scratch(self) -> None:
         scratch, deadline = self._limits.scratch, time.monotonic() + REMOVE_SECONDS
@@ -205,6 +229,49 @@ class WarmProcess:
         self._log.seek(0)
         lines = self._log.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else ""
+
+
+class JoinedProcess(WarmProcess):
+    """A branch of a warm process that another process holds. Revived, it is one of its own."""
+
+    def __init__(self, branch: Branch, prepare: Callable[[], Launch]) -> None:
+        self._branch: Branch | None = branch
+        super().__init__(branch.tier, prepare)
+
+    def _launch(self, meanwhile: Callable[[], None] | None = None) -> None:
+        if self._branch is None:
+            super()._launch(meanwhile)
+            return
+        self._limits, self._control = self._branch.limits, self._branch.control
+        self._group, self._log = None, tempfile.TemporaryFile()  # noqa: SIM115 - as above; the first one has the log
+        try:
+            clocks.tell_sender(self._control, True)
+            pid = clocks.sender(self._control, START_SECONDS)
+            clocks.tell_sender(self._control, False)
+            self._await_ready()
+            if self.tier != "none" and pid:
+                self._group = self._grouped(pid)
+        except OSError as error:
+            self.close()
+            raise SandboxError(f"the sandbox ({self.tier}) did not come up: {error!r}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._branch = None
+
+    def _end_process(self) -> None:
+        if self._branch is None:
+            super()._end_process()  # else its end of the control socket tells it
+
+    def _remove_scratch(self) -> None:
+        if self._branch is None:
+            super()._remove_scratch()  # else it is the first one's
+
+    def _log_tail(self) -> str:
+        return super()._log_tail() if self._branch is None else ""
 
 
 class SocketWorker:

@@ -3,7 +3,8 @@
 Started as  python -I zygote.py FOLDER CONTROL_FD LIMITS  where FOLDER holds the package `grader`. On the control
 socket it takes one-byte commands: S with a descriptor (fork a worker that serves on it; answers the number of the
 worker), K with a number (kill that worker; answers a STATUS), W with a number (the same, but its connection has closed:
-give it a moment to end by itself, so that what ended it can be told). It stays single-threaded, since a process
+give it a moment to end by itself, so that what ended it can be told), B with a descriptor (fork a branch: a warm
+process like this one, whose control socket that is; it ends with this one). It stays single-threaded, since a process
 with threads may neither unshare a user namespace nor fork safely.
 """
 
@@ -58,28 +59,55 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # otherwise the first collection in each fork copies every page
     gc.set_threshold(10_000, 10, 10)  # a fork that lives for seconds has little to collect
-    control = socket.socket(fileno=control_fd)
+    _serve(socket.socket(fileno=control_fd), limits)
+    if limits.scratch:
+        home.remove(limits.scratch)
+
+
+def _serve(control: socket.socket, limits: WorkerLimits) -> None:
+    """Do what is asked on the control socket until it closes."""
     control.sendall(b"R")
     workers: dict[int, int] = {}  # pid → read end of its status pipe
+    branches: list[int] = []
     while True:
         command, descriptors, _, _ = socket.recv_fds(control, 5, 1)
         if not command:  # the trusted side has closed, or is gone
             for pid, status in workers.items():
                 _end(pid, status)
-            if limits.scratch:
-                home.remove(limits.scratch)
             return
         if command[:1] == b"S":
             pid, status = _fork(descriptors[0], limits)
             os.close(descriptors[0])
             workers[pid] = status
             control.sendall(NUMBER.pack(pid))
+        elif command[:1] == b"B":
+            branches = [pid for pid in branches if os.waitpid(pid, os.WNOHANG)[0] == 0]
+            branches.append(_branch(descriptors[0], limits, [control.fileno(), *workers.values()]))
+            os.close(descriptors[0])
         else:
             pid = NUMBER.unpack(command[1:5])[0]
             status = workers.pop(pid)
             if command[:1] == b"W":
                 select.select([status], [], [], ENDING_SECONDS)
             control.sendall(STATUS.pack(*_end(pid, status)))
+
+
+def _branch(descriptor: int, limits: WorkerLimits, left_behind: list[int]) -> int:
+    """Fork a process that serves on the descriptor, as this one does on another, without what is this one's."""
+    from grader.worker import confine
+
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        confine.end_with_parent()
+        for other in left_behind:
+            os.close(other)
+        _serve(socket.socket(fileno=descriptor), limits)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)  # the interpreter's own way out takes long, with torch
 
 
 def _end(pid: int, status: int) -> tuple[int, int, float, int]:
