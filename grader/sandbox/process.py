@@ -235,15 +235,18 @@ class JoinedProcess(WarmProcess):
     """A branch of a warm process that another process holds. Revived, it is one of its own."""
 
     def __init__(self, branch: Branch, prepare: Callable[[], Launch]) -> None:
-        self._branch: Branch | None = branch
+        self._offered: Branch | None = branch
+        self._is_branch = True
         super().__init__(branch.tier, prepare)
 
     def _launch(self, meanwhile: Callable[[], None] | None = None) -> None:
-        if self._branch is None:
+        branch, self._offered = self._offered, None
+        if branch is None:
+            self._is_branch = False
             super()._launch(meanwhile)
             return
-        self._limits, self._control = self._branch.limits, self._branch.control
-        self._group, self._log = None, tempfile.TemporaryFile()  # noqa: SIM115 - as above; the first one has the log
+        self._limits, self._control, self._group = branch.limits, branch.control, None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as above; what it says, it says in the first one's
         try:
             clocks.tell_sender(self._control, True)
             pid = clocks.sender(self._control, START_SECONDS)
@@ -258,20 +261,16 @@ class JoinedProcess(WarmProcess):
             self.close()
             raise
 
-    def close(self) -> None:
-        super().close()
-        self._branch = None
-
     def _end_process(self) -> None:
-        if self._branch is None:
+        if not self._is_branch:
             super()._end_process()  # else its end of the control socket tells it
 
     def _remove_scratch(self) -> None:
-        if self._branch is None:
+        if not self._is_branch:
             super()._remove_scratch()  # else it is the first one's
 
     def _log_tail(self) -> str:
-        return super()._log_tail() if self._branch is None else ""
+        return "" if self._is_branch else super()._log_tail()
 
 
 class SocketWorker:
