@@ -170,6 +170,8 @@ def _ranges(lines: Sequence[str], opening: re.Pattern[str], closing: re.Pattern[
     found: list[range] = []
     opened = 0
     for number, line in enumerate(lines, 1):
+        if "#" not in line:
+            continue
         if not opened and opening.fullmatch(line):
             opened = number
         elif opened and closing.fullmatch(line):

@@ -9,11 +9,13 @@ hand-written norm may name its gain and its bias as it likes.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -23,6 +25,7 @@ from grader.checking.student import ObjectProxy
 from grader.errors import Failed
 
 MAX_TRIES = 800
+MOST_KEPT = 100_000  # random numbers for one object, to be used again
 FEW = 4  # a part with so few tensors is tried in every order
 
 _TRIES: ContextVar[int] = ContextVar("tries", default=MAX_TRIES)
@@ -50,15 +53,26 @@ def randomise(theirs: ObjectProxy, seed: int = 0) -> None:
     parameters as they then are, by name; a later `adopt` takes these, whatever the student's code does to its own.
     Whoever asks `theirs` next gets Failed unless every parameter has taken a value of ours.
     """
-    generator = torch.Generator().manual_seed(seed)
-    values: Weights = {}
-    for info in theirs.tensors:
-        if info.kind == "parameter" and info.dtype in FLOATING:
-            shape = info.shape
-            noise = torch.randn(shape, generator=generator)
-            value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
-            values[info.name] = value.to(FLOATING[info.dtype])
+    drawn = [info for info in theirs.tensors if info.kind == "parameter" and info.dtype in FLOATING]
+    kinds = tuple((info.shape, info.dtype) for info in drawn)
+    small = sum(math.prod(shape) for shape, _ in kinds) <= MOST_KEPT
+    noise = _kept_noise(kinds, seed) if small else _noise(kinds, seed)
+    values = dict(zip((info.name for info in drawn), noise, strict=True))
     theirs.hold(values, lambda state: _taken(values, state))
+
+
+def _noise(kinds: tuple[tuple[tuple[int, ...], str], ...], seed: int) -> list[torch.Tensor]:
+    """Random values for tensors of these shapes and dtypes. They are sent, and changed by nobody."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for shape, dtype in kinds:
+        noise = torch.randn(shape, generator=generator)
+        value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
+        found.append(value.to(FLOATING[dtype]))
+    return found
+
+
+_kept_noise = lru_cache(maxsize=128)(_noise)  # most students' layers have the same shapes in the same order
 
 
 def _taken(values: Weights, state: Weights) -> Weights:

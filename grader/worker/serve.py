@@ -6,8 +6,8 @@ import __future__
 import socket
 import sys
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -76,7 +76,8 @@ def _answer(state: State, request: wire.AnyRequest) -> wire.AnyReply:
 
 def _attempt(state: State, request: wire.AnyRequest) -> wire.AnyReply:
     handler: Callable[[State, Any], wire.AnyReply] = HANDLERS[type(request)]
-    with objects.CudaMeansCpu() if state.on_cpu else nullcontext(), torch.no_grad():
+    torch.set_grad_enabled(False)  # whatever the code has set before
+    with objects.CudaMeansCpu() if state.on_cpu else nullcontext():
         return handler(state, request)
 
 
@@ -110,13 +111,11 @@ def _make(state: State, request: wire.Make) -> wire.AnyReply:
     return wire.Made(modules=modules, tensors=tensors)
 
 
-@contextmanager
-def _mode(made: Any, training: bool, seed: int | None) -> Iterator[None]:
+def _set_mode(made: Any, training: bool, seed: int | None) -> None:
     if isinstance(made, nn.Module):
         made.train(training)
     if seed is not None:
         torch.default_generator.manual_seed(seed)
-    yield
 
 
 def _call(state: State, request: wire.Call) -> wire.AnyReply:
@@ -127,7 +126,8 @@ def _call(state: State, request: wire.Call) -> wire.AnyReply:
         return wire.NotFound(name=request.method)
     torch.set_num_threads(request.threads)
     follow = steps.noted(target) if request.follow and isinstance(target, nn.Module) else nullcontext()
-    with _mode(made, request.training, request.seed), follow as noted:
+    _set_mode(made, request.training, request.seed)
+    with follow as noted:
         value = method(*request.args, **request.kwargs)
     return wire.Value(value=objects.plain([value, noted or []] if request.follow else value))
 
@@ -136,8 +136,8 @@ def _call_function(state: State, request: wire.CallFunction) -> wire.AnyReply:
     function = getattr(state.programs.get(request.program), request.name, None)
     if function is None:
         return wire.NotFound(name=request.name)
-    with _mode(None, False, request.seed):
-        return wire.Value(value=objects.plain(function(*request.args, **request.kwargs)))
+    _set_mode(None, False, request.seed)
+    return wire.Value(value=objects.plain(function(*request.args, **request.kwargs)))
 
 
 def _get_state(state: State, request: wire.GetState) -> wire.Value:
