@@ -30,6 +30,7 @@ from grader.errors import IntakeError
 from grader.records import Frozen
 
 MIB = 1024 * 1024
+KEPT = 32 * MIB  # of members that pass by before it is known which of them are taken
 _CHUNK = MIB
 _EXTENDED_HEADER = 64 * 1024  # of a tar member: a long path and macOS attributes take a few KiB
 _EXTENDED = (
@@ -40,6 +41,7 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _DIRECTORY_ENTRY = 1024  # bytes of a zip's directory for each allowed member; 46 and the name are usual
+_TAR_BLOCKS = 128 * 1024  # are read at once; tarfile's own 10 KiB are for tapes
 _READS_PAST_THE_END = 16  # tarfile needs two
 _MAX_NAME = 200
 _ENCRYPTED, _UTF8_NAME = 0x1, 0x800  # bits of a zip member's flags
@@ -77,6 +79,7 @@ class Member:
     climbs: bool  # whether the path is absolute or has ".."
     read: Callable[[], bytes]
     modified: float = 0.0  # seconds since 1970; 0 where that is not told
+    passes: bool = False  # whether its bytes pass by on the way to the next member, read or not
 
     @property
     def name(self) -> str:
@@ -136,6 +139,25 @@ def looks_packed(path: Path) -> bool:
     """Whether a file is an archive of some kind, by its first bytes. Raises IntakeError if it cannot be read."""
     with _blamed(path), path.open("rb") as file:
         return bool(_kind(file.read(tarfile.BLOCKSIZE)))
+
+
+def surveyed(
+    path: Path, limits: IntakeLimits, wanted: Callable[[Member], bool]
+) -> tuple[list[Member], dict[int, bytes]]:
+    """All `members`, and by their places the bytes of those wanted that passed by: no more than KEPT in all.
+
+    Most of what reading a tar.gz costs is its expanding, and whoever chooses among its members need not do that again.
+    """
+    found: list[Member] = []
+    kept: dict[int, bytes] = {}
+    left = KEPT
+    with _blamed(path):
+        for place, member in enumerate(members(path, limits)):
+            found.append(member)
+            if member.passes and not member.odd and member.size <= left and wanted(member):
+                kept[place] = member.read()
+                left -= len(kept[place])
+    return found, kept
 
 
 def contents(path: Path, limits: IntakeLimits, places: Collection[int]) -> dict[int, bytes]:
@@ -322,6 +344,7 @@ def _tar_members(stream: _Counted) -> Iterator[Member]:
     with tarfile.open(  # type: ignore[call-overload]  # its stub wants a whole file object; this mode calls read alone
         fileobj=stream,
         mode="r|",
+        bufsize=_TAR_BLOCKS,
         tarinfo=_Header,
         encoding="utf-8",
         errors="surrogateescape",
@@ -330,7 +353,8 @@ def _tar_members(stream: _Counted) -> Iterator[Member]:
             if info.isdir():
                 yield _folder(info.name)
             else:
-                yield _member(info.name, info.size, _tar_oddity(info), partial(_tar_bytes, tar, info), info.mtime)
+                read = partial(_tar_bytes, tar, info)
+                yield _member(info.name, info.size, _tar_oddity(info), read, info.mtime, passes=True)
         while tail := tar.fileobj.read(_CHUNK):  # to the end, where gzip's checksum stands
             if any(tail):
                 raise tarfile.ReadError("a broken header in the middle")
@@ -422,11 +446,13 @@ def _folder(name: str) -> Member:
     return _member(name, 0, _FOLDER, bytes)
 
 
-def _member(name: str, size: int, odd: str, read: Callable[[], bytes], modified: float = 0.0) -> Member:
+def _member(
+    name: str, size: int, odd: str, read: Callable[[], bytes], modified: float = 0.0, passes: bool = False
+) -> Member:
     pieces = [piece for piece in name.replace("\\", "/").split("/") if piece not in ("", ".")]
     parts = tuple(printable(piece) for piece in pieces if piece != "..")
     climbs = name.startswith("/") or ".." in pieces or bool(pieces and _DRIVE.fullmatch(pieces[0]))
-    return Member(parts=parts, size=size, odd=odd, climbs=climbs, read=read, modified=modified)
+    return Member(parts=parts, size=size, odd=odd, climbs=climbs, read=read, modified=modified, passes=passes)
 
 
 def _decoded(name: bytes) -> str:

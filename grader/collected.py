@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from grader.submission import Progress
 PYTEST_ARGUMENTS = (
     "-p", "grader.pytest_plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-p", "no:terminal",
     "-p", "no:faulthandler", "-p", "no:logging", "-p", "no:unraisableexception", "-p", "no:threadexception",
+    # Each of these has a word to say before and after every check.
+    "-p", "no:warnings", "-p", "no:unittest", "-p", "no:doctest", "-p", "no:junitxml", "-p", "no:pastebin",
+    "-p", "no:setuponly", "-p", "no:setupplan", "-p", "no:stepwise",
     "--import-mode=importlib", "--capture=no",
 )  # fmt: skip
 MAX_KEPT = 4
@@ -150,7 +154,8 @@ def _quiet_pytest() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         for name, value in before.items():

@@ -118,6 +118,7 @@ def _drawn(opened: Opened, criteria: set[str]) -> Iterator[Figure | LeftOut]:
             continue
         try:
             made = exhibit.draw(opened.student, opened.oracle)
+            opened.student.keep_promises()
             yield replace(made, id=exhibit.id, criterion=exhibit.criterion, title=exhibit.title)
         except Fault as fault:
             yield LeftOut(exhibit.title, fault.message[:300])

@@ -18,6 +18,7 @@ from difflib import SequenceMatcher
 from grader.notebook import Notebook
 from grader.program import slice_program
 from grader.statements import Statement, code
+from grader.trees import below, once_a_node
 
 # So long a line of # is no comment of a student's own.
 _ZONE = re.compile(r"\s*#{5,}\s*TO ?DO\s*#{5,}\s*")
@@ -169,6 +170,8 @@ def _ranges(lines: Sequence[str], opening: re.Pattern[str], closing: re.Pattern[
     found: list[range] = []
     opened = 0
     for number, line in enumerate(lines, 1):
+        if "#" not in line:
+            continue
         if not opened and opening.fullmatch(line):
             opened = number
         elif opened and closing.fullmatch(line):
@@ -294,13 +297,15 @@ def _places(theirs: Sequence[_Piece], way: _Way, known: set[str]) -> tuple[dict[
     for piece in theirs:
         # A block may have been put under an `if`, or into a function.
         for node in (piece.node, *getattr(piece.node, "body", ())):
+            if isinstance(node, _DEFINITIONS):  # no block holds one
+                continue
             try:
                 text = _shape(node, way)
                 silent = _is_silent(node, way)
             except RecursionError:
                 continue
             places[text] = piece.cell
-            if node is piece.node and not silent and text not in known and not isinstance(node, _DEFINITIONS):
+            if node is piece.node and not silent and text not in known:
                 strange.setdefault(piece.cell, piece.line)
     return places, strange
 
@@ -333,15 +338,28 @@ class _Way:
     def inside(self, node: ast.stmt) -> _Way:
         if not self.anonymous:
             return self
-        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        names |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg) and n.arg != "self"}
+        names = {n.id for n in below(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        names |= {n.arg for n in below(node) if isinstance(n, ast.arg) and n.arg != "self"}
         return _Way(self.training, True, frozenset(names))
 
 
-def _shape(node: object, way: _Way) -> str:
+@once_a_node
+def _shapes(_node: ast.AST) -> dict[_Way, str]:
+    """Those of a statement that were told before."""
+    return {}
+
+
+def _shape(node: ast.AST, way: _Way) -> str:
     """A text that is equal for trees that mean the same. Raises RecursionError for deep ones."""
+    known = _shapes(node)
+    if way not in known:
+        known[way] = _told(node, way)
+    return known[way]
+
+
+def _told(node: object, way: _Way) -> str:
     if isinstance(node, list):
-        return f"[{','.join(_shape(child, way) for child in node if not _is_silent(child, way))}]"
+        return f"[{','.join(_told(child, way) for child in node if not _is_silent(child, way))}]"
     if isinstance(node, ast.Name):
         return "_" if node.id in way.own else f"N:{node.id}"
     if isinstance(node, ast.Constant):
@@ -349,7 +367,7 @@ def _shape(node: object, way: _Way) -> str:
             return "str"  # where the data and the weights lie
         return f"{type(node.value).__name__}:{hash(node.value) if isinstance(node.value, int) else node.value!r}"
     if isinstance(node, ast.AnnAssign) and node.value is not None:
-        return f"Assign([{_shape(node.target, way)}],{_shape(node.value, way)})"
+        return f"Assign([{_told(node.target, way)}],{_told(node.value, way)})"
     if isinstance(node, ast.Call):
         # `super(A, self)` says no more than `super()`. In training, a range is of epochs, and the weights tell with
         # which arguments a model was built, however they came to it.
@@ -357,10 +375,10 @@ def _shape(node: object, way: _Way) -> str:
         if isinstance(node.func, ast.Name) and node.func.id in free:
             return f"Call(N:{node.func.id})"
         arguments = [child for child in node.args if not _is_setting(child, way)]
-        keywords = sorted(_shape(keyword, way) for keyword in node.keywords if not _is_silent(keyword, way))
-        return f"Call({_shape(node.func, way)},{_shape(arguments, way)},{keywords})"
+        keywords = sorted(_told(keyword, way) for keyword in node.keywords if not _is_silent(keyword, way))
+        return f"Call({_told(node.func, way)},{_told(arguments, way)},{keywords})"
     if isinstance(node, ast.AST):
-        fields = (_shape(getattr(node, field, None), way) for field in node._fields if field not in _UNSAID)
+        fields = (_told(getattr(node, field, None), way) for field in node._fields if field not in _UNSAID)
         return f"{type(node).__name__}({','.join(fields)})"
     return repr(node)
 

@@ -29,6 +29,8 @@ def plain(text: str, most: int | None = None) -> str:
     """As `one_line`, for where nobody takes commands from a text (a page): code such as `x[::step]` stays as it is."""
     if most is not None and len(text) > most:
         text = f"{text[: most - 1]}…"
+    elif text.isascii() and text.isprintable():  # most are, and a page has thousands
+        return text
     line = " ⏎ ".join(text.replace("\t", "    ").splitlines())
     return _tamed(line, lambda _: _REPLACEMENT)
 

@@ -1,7 +1,8 @@
 """From an archive to a submission: files are found by role, never by path, and nothing is ever extracted.
 
-An archive is read twice. The survey names every member; each role then takes the member that fits it best; the second
-reading takes those members' bytes into memory, and no others. A folder goes the same way.
+The survey names every member; each role then takes the member that fits it best. A second reading takes those members'
+bytes into memory, and no others; but a tar's have passed by in the survey, which keeps those of the names that are
+looked for. A folder goes the same way.
 What is only odd (a copy, a link, a climbing path) becomes a note; what cannot be read at all becomes an IntakeError.
 """
 
@@ -15,7 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from grader.archives import MIB, IntakeLimits, Member, contents, fingerprint, members, printable
+from grader.archives import MIB, IntakeLimits, Member, contents, fingerprint, printable, surveyed
 from grader.errors import AssignmentError, IntakeError
 from grader.records import Frozen
 
@@ -84,21 +85,22 @@ def read_submission(
     Raises IntakeError when it cannot be read, breaks a limit, or holds none of the wanted files.
     """
     limits = limits or IntakeLimits()
-    survey = list(members(path, limits))
-    choice = _choose(survey, roles)
+    found, passed = surveyed(path, limits, lambda member: bool(roles_by_name(member.name, roles)))
+    choice = _choose(found, roles)
     archive = printable(path.resolve().name)
     if not choice.places:
-        raise IntakeError(f"{archive}: {_why_nothing(survey, choice, roles, path)}")
-    if path.is_dir() and (several := _several(survey, choice)):
+        raise IntakeError(f"{archive}: {_why_nothing(found, choice, roles, path)}")
+    if path.is_dir() and (several := _several(found, choice)):
         raise IntakeError(f"{archive}: {_ONE_AT_A_TIME}: {_listed(several)}")
-    data = contents(path, limits, set(choice.places.values()))
-    student_id, doubts = student_id_of(archive, path.is_dir(), _top_folder(survey), id_pattern, owner)
+    others = set(choice.places.values()) - passed.keys()
+    data = passed | (contents(path, limits, others) if others else {})
+    student_id, doubts = student_id_of(archive, path.is_dir(), _top_folder(found), id_pattern, owner)
     return Submission(
         student_id=student_id,
         archive=archive,
         sha256=fingerprint(path, limits),
-        files={role: File(survey[place].name, data[place]) for role, place in choice.places.items()},
-        ignored=_ignored(survey, set(choice.places.values())),
+        files={role: File(found[place].name, data[place]) for role, place in choice.places.items()},
+        ignored=_ignored(found, set(choice.places.values())),
         notes=(*choice.notes, *doubts),
     )
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from grader.assignment import Assignment
 from grader.wire import WorkerLimits
+from grader.work import Setup
+
+
+def walls_of(setup: Setup, assignment: Assignment) -> tuple[WorkerLimits, tuple[Path, ...]]:
+    """A run's limits for one worker, and the folders that none may see."""
+    return worker_limits(assignment, setup.threads), (assignment.folder, *map(Path, setup.hidden))
 
 
 def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerLimits:

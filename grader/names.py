@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from grader.trees import below, children, once_a_node
+
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -176,7 +178,8 @@ class _Scan(ast.NodeVisitor):
     def generic_visit(self, node: ast.AST) -> None:
         for name in _pattern_names(node):
             self.store(name)
-        super().generic_visit(node)
+        for child in children(node):
+            self.visit(child)
 
     def _each(self, nodes: Sequence[ast.AST | None]) -> None:
         for node in nodes:
@@ -206,6 +209,8 @@ def _alias_name(alias: ast.alias) -> str:
 
 
 def _pattern_names(node: ast.AST) -> list[str]:
+    if not isinstance(node, ast.pattern):
+        return []
     name = node.rest if isinstance(node, ast.MatchMapping) else None
     if isinstance(node, (ast.MatchAs, ast.MatchStar)):
         name = node.name
@@ -228,7 +233,7 @@ def _bound_in(nodes: Iterable[ast.AST]) -> tuple[set[str], set[str], set[str]]:
         elif isinstance(node, ast.Lambda):
             continue
         elif isinstance(node, _COMPREHENSIONS):
-            bound.update(n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
+            bound.update(n.target.id for n in below(node) if isinstance(n, ast.NamedExpr))
             continue
         elif isinstance(node, ast.alias):
             bound.add(_alias_name(node))
@@ -239,7 +244,7 @@ def _bound_in(nodes: Iterable[ast.AST]) -> tuple[set[str], set[str], set[str]]:
         elif isinstance(node, ast.Nonlocal):
             nonlocal_.update(node.names)
         bound.update(_pattern_names(node))
-        stack.extend(ast.iter_child_nodes(node))
+        stack.extend(children(node))
     return bound, global_, nonlocal_
 
 
@@ -267,7 +272,7 @@ def _own_nodes(statement: ast.AST) -> Iterable[ast.AST]:
         node = stack.pop()
         yield node
         if not isinstance(node, (*_DEFINITIONS, ast.Lambda)):
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
 
 
 def _trains(statement: ast.stmt) -> bool:
@@ -291,6 +296,7 @@ def _works(statement: ast.stmt) -> bool:
     return any(isinstance(n, ast.Call) and _WORKS.fullmatch(_last_name(n.func)) for n in _own_nodes(statement))
 
 
+@once_a_node
 def sets_quietly(function: ast.stmt) -> set[str]:
     """The names that calling this function binds in the module, where it does little else: no work, no bare calls."""
     if not isinstance(function, ast.FunctionDef):

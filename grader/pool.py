@@ -23,11 +23,16 @@ from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Protocol
 
+from grader.assignment import load_assignment
 from grader.errors import AssignmentError, GraderError, SandboxError, UsageError
 from grader.interrupts import interrupts_held
+from grader.limits import walls_of
 from grader.records import Blame
+from grader.sandbox.process import Branch, WarmProcess
+from grader.sandbox.tiers import open_sandbox
 from grader.work import Outcome, Setup, Work
 
 TRIES = 2
@@ -70,19 +75,40 @@ class Pool:
             self._context.set_forkserver_preload(["grader.unit"])
         self._closed = False
         self._seats: list[_Seat] = []
+        self._sandbox: WarmProcess | None = None
         try:
+            self._sandbox = self._opened()
             for _ in range(jobs):
                 self._seats.append(self._seat())
         except BaseException:
             self.close()
             raise
 
+    def _opened(self) -> WarmProcess:
+        """The sandbox that all have a branch of: it imports torch at the same time as the server does, once."""
+        limits, hidden = walls_of(self._setup, load_assignment(Path(self._setup.assignment)))
+        return open_sandbox(self._setup.tier, limits, hidden, self._start_server)
+
+    def _start_server(self) -> None:
+        if isinstance(self._context, ForkServerContext):
+            from multiprocessing.forkserver import ensure_running  # not everywhere
+
+            with interrupts_held():
+                ensure_running()
+
     def _seat(self) -> _Seat:
+        assert self._sandbox is not None
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._setup), daemon=False)
+        try:
+            branch = self._sandbox.branch()
+        except SandboxError:  # it has ended, and all that used it open one of their own
+            self._sandbox.revive()
+            branch = self._sandbox.branch()
+        process = self._context.Process(target=_serve, args=(theirs, self._setup, branch), daemon=False)
         with interrupts_held():  # not even in its first instructions: Ctrl-C is for the process that one sees
             process.start()
         theirs.close()
+        branch.control.close()
         return _Seat(process, ours)
 
     def grade(self, works: Sequence[Work]) -> Iterator[tuple[Work, Outcome]]:
@@ -105,6 +131,9 @@ class Pool:
                         todo.appendleft(work)
                         continue
                     outcome = Outcome(reason="the grader's own process ended twice meanwhile", blame=Blame.GRADER)
+                else:
+                    if outcome is not None and todo:  # it need not wait until this one is written down
+                        self._begin(seat, todo.popleft())
                 if outcome is not None and work is not None:
                     left -= 1
                     yield work, outcome
@@ -183,6 +212,8 @@ class Pool:
             seat.process.kill()
             seat.process.join()
             seat.pipe.close()
+        if self._sandbox is not None:
+            self._sandbox.close()
 
     def __enter__(self) -> Pool:
         return self
@@ -194,25 +225,25 @@ class Pool:
 # ---- in a process of its own ----------------------------------------------------------------------------------------
 
 
-def _serve(pipe: Connection, setup: Setup) -> None:
+def _serve(pipe: Connection, setup: Setup, branch: Branch) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     with suppress(KeyboardInterrupt):
         try:
             # pytest lets a KeyboardInterrupt alone pass through. Nothing may raise it outside this block.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-            _grade_until_closed(pipe, setup)
+            _grade_until_closed(pipe, setup, branch)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _grade_until_closed(pipe: Connection, setup: Setup) -> None:
+def _grade_until_closed(pipe: Connection, setup: Setup, branch: Branch) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from grader.unit import Bench  # with torch, which the process that the user sees never needs
 
     with suppress(EOFError, OSError):
         try:
-            bench = Bench(setup, _Remembered(pipe))
+            bench = Bench(setup, _Remembered(pipe), branch)
         except GraderError as error:
             pipe.send(("failed", (type(error).__name__, str(error))))
             return

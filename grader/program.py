@@ -14,7 +14,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 
@@ -53,24 +53,40 @@ def slice_program(notebook: Notebook, wanted: Sequence[str], replacements: Mappi
     )
 
 
-def definition_fingerprint(notebook: Notebook, name: str) -> str | None:
-    """The last binding of `name` as a syntax tree without comments, formatting and docstrings; None if there is none.
+@dataclass(frozen=True, slots=True, eq=False)
+class Fingerprint:
+    """A definition without comments, formatting and docstrings. Equal for definitions that are the same."""
 
-    Two definitions are the same where their fingerprints are equal.
-    """
+    uses: Uses
+    source: str
+
+    def __eq__(self, other: object) -> bool:
+        # Most are told apart by the names that they use, which are known, and no tree need be compared.
+        if not isinstance(other, Fingerprint) or self.uses != other.uses:
+            return False
+        return self.source == other.source or _bare_tree(self.source) == _bare_tree(other.source)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def definition_fingerprint(notebook: Notebook, name: str) -> Fingerprint | None:
+    """That of the last binding of `name`; None if there is none."""
     name = _normal(name)
     last = next((s for s in reversed(code(notebook).statements) if name in s.uses.binds), None)
-    if last is None:
-        return None
+    return Fingerprint(last.uses, last.source) if last is not None else None
+
+
+@lru_cache(maxsize=64)  # those of the template
+def _bare_tree(source: str) -> str:
     try:
-        tree = ast.parse(last.source)
+        tree = ast.parse(source)
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list):
                 node.body = [child for child in body if not _is_text(child)] or [ast.Pass()]  # type: ignore[attr-defined]
         return ast.dump(tree)
     except RecursionError:
-        return last.source
+        return source
 
 
 class _Slicer:

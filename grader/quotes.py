@@ -19,6 +19,7 @@ from grader.notebook import Notebook
 from grader.records import CriterionResult, Diagnosis, Excerpt, Mark
 from grader.statements import Statement, code
 from grader.submission import Opened, hidden_part
+from grader.trees import below
 
 MOST_LINES = 120  # of an excerpt
 MOST_CHARACTERS = 6_000
@@ -221,7 +222,7 @@ def _definition(notebook: Notebook | None, name: str) -> Statement | None:
 
 
 def _functions(statement: Statement) -> list[ast.FunctionDef]:
-    return [node for node in ast.walk(statement.node) if isinstance(node, ast.FunctionDef)]
+    return [node for node in (statement.node, *below(statement.node)) if isinstance(node, ast.FunctionDef)]
 
 
 def _method_lines(statement: Statement, name: str) -> range:

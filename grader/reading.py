@@ -16,6 +16,7 @@ from typing import Any
 from grader.notebook import Notebook
 from grader.statements import Statement, code
 from grader.tables import Number
+from grader.trees import below, children, once_a_node
 from grader.values import MAX_ITEMS, UNKNOWN, Class, Function, Object, call, call_method, is_number, item, operate
 
 _MAX_STEPS = 100_000
@@ -89,7 +90,7 @@ class _Reader:
         self.reading = Reading()
         self.steps = 0
         self.depth = 0
-        self.saving: dict[int, bool] = {}  # by id of the function nodes that were visited
+        self.visited: set[ast.AST] = set()  # function nodes
         self.lambdas: dict[int, ast.FunctionDef] = {}  # by id of the lambda; kept, so that no id is given twice
         classes = [s.node for s in statements if isinstance(s.node, ast.ClassDef) and s.node.name == class_name]
         found = [n for n in (classes[-1].body if classes else []) if isinstance(n, ast.FunctionDef)]
@@ -110,8 +111,8 @@ class _Reader:
         for statement in self.statements:
             if isinstance(statement.node, ast.ClassDef) and _is_network(statement.node):
                 continue
-            for node in ast.walk(statement.node):
-                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and id(node) not in self.saving:
+            for node in _functions(statement.node):
+                if node not in self.visited:
                     with contextlib.suppress(RecursionError):
                         self.call_function(Function(node, statement.cell, statement.offset), [], {})
 
@@ -194,7 +195,7 @@ class _Reader:
 
     def visit_all(self, node: ast.AST) -> None:
         """Evaluate the expressions that stand directly in a statement, for the calls in them."""
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, ast.expr):
                 self.value(child)
             elif isinstance(child, ast.withitem):
@@ -224,9 +225,9 @@ class _Reader:
 
     def value(self, node: ast.expr) -> Any:
         self.step()
-        read: Callable[[Any], Any] | None = getattr(self, f"value_{type(node).__name__}", None)
+        read = _READERS.get(type(node))
         if read is not None:
-            return read(node)
+            return read(self, node)
         self.visit_all(node)
         return UNKNOWN
 
@@ -379,13 +380,12 @@ class _Reader:
     # Functions and classes.
 
     def call_function(self, function: Function, positional: list[Any], named: dict[str, Any]) -> Any:
-        if id(function.node) not in self.saving:
-            self.saving[id(function.node)] = _saves(function.node)
+        self.visited.add(function.node)
         if self.depth >= _MAX_DEPTH:
             return UNKNOWN
         arguments = function.node.args
         parameters = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
-        saves = self.frame.saves or self.saving[id(function.node)]
+        saves = self.frame.saves or _saves(function.node)
         frame = _Frame(function.node.name, function.cell, function.offset, saves)
         unset = dict.fromkeys([*parameters, *(a.arg for a in arguments.kwonlyargs)], UNKNOWN)
         frame.values = {**unset, **self.defaults(arguments), **dict(zip(parameters, positional, strict=False)), **named}
@@ -441,13 +441,26 @@ class _Reader:
         return UNKNOWN
 
 
+_READERS: dict[type, Callable[[_Reader, Any], Any]] = {
+    getattr(ast, name.removeprefix("value_")): read for name, read in vars(_Reader).items() if name.startswith("value_")
+}
+
+
 def _is_cuda(node: ast.expr) -> bool:
     return (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")) == "cuda"
 
 
+@once_a_node
+def _functions(node: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The functions that it defines, itself the first if it is one."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [one for one in (node, *below(node)) if isinstance(one, kinds)]
+
+
+@once_a_node
 def _saves(node: ast.AST) -> bool:
     """Does it save weights: `torch.save(…)`, `save(…)`, `save_model(…)`?"""
-    for inner in ast.walk(node):
+    for inner in (node, *below(node)):
         if isinstance(inner, ast.Call):
             name = inner.func.attr if isinstance(inner.func, ast.Attribute) else getattr(inner.func, "id", "")
             if name == "save" or name.startswith("save_"):

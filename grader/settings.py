@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from grader.notebook import Notebook
 from grader.reading import Place, Reading, read_settings
@@ -39,7 +40,7 @@ class _Evidence:
 def candidates(notebook: Notebook, wanted: Sequence[str], class_name: str) -> list[Candidate]:
     """Settings named in `wanted` with which `class_name` may have been built, best evidence first. Never raises."""
     reading = read_settings(notebook, tuple(wanted), class_name)
-    evidence = [*_from_code(reading, class_name), *_from_text(notebook, wanted)]
+    evidence = [*_from_code(reading, class_name), *_from_text(notebook, tuple(wanted))]
     evidence = [e for e in evidence if e.values]
     evidence.sort(key=lambda e: (e.kind, -e.cell, -e.line))
     found: list[Candidate] = []
@@ -66,7 +67,12 @@ def _from_code(reading: Reading, class_name: str) -> Iterator[_Evidence]:
         yield _Evidence(_NAMED, values, f"{what} in cell {place.cell + 1}, {_lines(place)}", place.cell, place.first)
 
 
-def _from_text(notebook: Notebook, wanted: Sequence[str]) -> Iterator[_Evidence]:
+@lru_cache(maxsize=4)  # as read_settings
+def _from_text(notebook: Notebook, wanted: tuple[str, ...]) -> tuple[_Evidence, ...]:
+    return tuple(_read_text(notebook, wanted))
+
+
+def _read_text(notebook: Notebook, wanted: Sequence[str]) -> Iterator[_Evidence]:
     for cell in notebook.cells:
         lines = cell.source.split("\n")
         if cell.kind == "code":

@@ -23,7 +23,7 @@ from grader.gather import intake_limits, roles_of
 from grader.gpu import Gpu
 from grader.intake import Submission, read_submission
 from grader.notebook import Notebook, read_notebook
-from grader.program import definition_fingerprint
+from grader.program import Fingerprint, definition_fingerprint
 from grader.sandbox import Sandbox
 
 Progress = Callable[[str, int, int], None]  # what, done, of how many
@@ -38,7 +38,7 @@ class Hidden:
     """What the assignment knows and students do not: the solutions, and what an untouched class looks like."""
 
     solutions: dict[str, Notebook]
-    untouched: dict[str, str | None]
+    untouched: dict[str, Fingerprint | None]
     stubs: dict[str, Notebook]
     oracle: Oracle  # its classes are executed once, for all submissions
 

@@ -90,6 +90,8 @@ def mentions(lines: Sequence[str], wanted: Sequence[str]) -> Iterator[tuple[dict
     values: dict[str, Number] = {}
     first = last = 0
     for line_number, line in enumerate(lines[:_MAX_LINES], 1):
+        if "=" not in line and ":" not in line:
+            continue
         for match in pattern.finditer(line[:2_000]):
             if match[1] in values:
                 yield values, first, last

@@ -13,22 +13,26 @@ from grader.assignment import load_assignment
 from grader.checkpoint import Evaluations
 from grader.errors import IntakeError, NotGraded, SandboxError
 from grader.gpu import find_gpu
-from grader.limits import worker_limits
+from grader.limits import walls_of
 from grader.pipeline import Options, grade, settle, tidy
 from grader.records import Blame
-from grader.sandbox.tiers import open_sandbox
+from grader.sandbox.process import Branch
+from grader.sandbox.tiers import join_sandbox, open_sandbox
 from grader.work import Outcome, Setup, Work
 
 
 class Bench:
     """The assignment and a warm sandbox. Raises AssignmentError, SandboxError or UsageError where it cannot be had."""
 
-    def __init__(self, setup: Setup, evaluations: Evaluations | None = None) -> None:
+    def __init__(self, setup: Setup, evaluations: Evaluations | None = None, branch: Branch | None = None) -> None:
+        """branch: of a sandbox that is open already, within the same walls."""
         self._assignment = load_assignment(Path(setup.assignment))
-        hidden = [self._assignment.folder, *map(Path, setup.hidden)]
+        limits, hidden = walls_of(setup, self._assignment)
         settle()
-        limits = worker_limits(self._assignment, setup.threads)
-        self._sandbox = open_sandbox(setup.tier, limits, hidden)
+        if branch is not None:
+            self._sandbox = join_sandbox(branch, limits, hidden)
+        else:
+            self._sandbox = open_sandbox(setup.tier, limits, hidden)
         self._gpu = find_gpu(setup.gpu, self._sandbox.tier, limits, hidden) if setup.accuracy else None
         self._options = Options(accuracy=setup.accuracy, exhibits=True, evaluations=evaluations, gpu=self._gpu)
 

@@ -101,8 +101,9 @@ class LoadProgram(Request, frozen=True, tag="load_program"):
 
 
 class Make(Request, frozen=True, tag="make"):
-    """Build `name(*args, **kwargs)` from a program, seeded; the answer is a `Made`."""
+    """Build `name(*args, **kwargs)` from a program, seeded, and call it `handle`; the answer is a `Made`."""
 
+    handle: int
     program: str
     name: str
     args: tuple[Any, ...] = ()
@@ -259,7 +260,6 @@ class Failure(Frozen, frozen=True):
 class Made(Reply, frozen=True, tag="made"):
     """What was built."""
 
-    handle: int
     modules: tuple[ModuleInfo, ...]
     tensors: tuple[TensorInfo, ...]
 
@@ -321,19 +321,27 @@ def encode(message: Request | Reply) -> bytes:
 
 
 def _payload(tensors: list[torch.Tensor]) -> bytes:
-    """As safetensors.torch.save writes them, without its search for shared storage: each of these is a copy."""
+    """As safetensors.torch.save writes them, without its search for shared storage: each of these is copied."""
     import safetensors
-    import torch
 
-    plain = [t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for t in tensors]
+    plain = [_as_stored(tensor.detach()) for tensor in tensors]
     specs = {}
     for number, tensor in enumerate(plain):
-        pointer, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
+        pointer, size = tensor.data_ptr(), tensor.nbytes
         if size and not pointer:
             raise WireError("a tensor without storage cannot cross the wire")
         dtype = str(tensor.dtype).removeprefix("torch.")
         specs[str(number)] = safetensors.TensorSpec(dtype=dtype, shape=tensor.shape, data_ptr=pointer, data_len=size)
     return bytes(safetensors.serialize(specs))
+
+
+def _as_stored(tensor: torch.Tensor) -> torch.Tensor:
+    """On the CPU, its elements side by side in order and with their own sign."""
+    import torch
+
+    if tensor.is_cpu and tensor.is_contiguous() and not tensor.is_neg():
+        return tensor
+    return tensor.to("cpu").clone(memory_format=torch.contiguous_format)
 
 
 def _reason(error: Exception) -> str:
@@ -344,7 +352,7 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
     """Decode safetensors after holding its own header against the allow-list."""
     if not payload:
         return {}
-    import safetensors.torch
+    import safetensors
 
     if len(payload) < 8 or (length := int.from_bytes(payload[:8], "little")) > len(payload) - 8:
         raise WireError("the tensors of a frame are cut short")
@@ -362,9 +370,19 @@ def _tensors(payload: bytes) -> dict[str, torch.Tensor]:
         if any(not 0 <= size < 1 << 40 for size in meta.shape):
             raise WireError("a frame holds a tensor of an impossible shape")
     try:
-        return safetensors.torch.load(payload)
+        return {name: _stored(part) for name, part in safetensors.deserialize(payload)}  # type: ignore[no-untyped-call]
     except (safetensors.SafetensorError, RuntimeError, ValueError, KeyError, OverflowError) as error:
         raise WireError(f"the tensors of a frame cannot be read: {_reason(error)}") from None
+
+
+def _stored(part: dict[str, Any]) -> torch.Tensor:
+    """One tensor as safetensors takes it apart."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, DTYPES[part["dtype"]])
+    if not part["data"]:  # frombuffer takes nothing so short
+        return torch.empty(part["shape"], dtype=dtype)
+    return torch.frombuffer(part["data"], dtype=dtype).reshape(part["shape"])
 
 
 class _Held(threading.local):

@@ -12,6 +12,7 @@ from torch import nn
 from grader import wire
 from grader.assignment import Assignment
 from grader.checking import adopt, assert_close, assert_shape, assert_tensor, fail, influence, randomise
+from grader.checking.promises import Promise
 from grader.checking.roles import trying
 from grader.checking.student import ClassProxy, ObjectProxy, Student
 from grader.errors import Died, Failed, OutOfMemory, Raised, SandboxError, TimedOut, WireError
@@ -62,7 +63,10 @@ def proxy(module: nn.Module, assignment: Assignment) -> ObjectProxy:
     student = Student(FakeSandbox(FakeWorker(module)), assignment, {}, {})  # type: ignore[arg-type]
     student._live()
     modules, tensors = objects.describe(module)
-    return ObjectProxy(student, "EncoderLayer", wire.Made(handle=1, modules=modules, tensors=tensors))
+    described = wire.Made(modules=modules, tensors=tensors)
+    made = Promise(student, wire.Forget(handle=1), "EncoderLayer", lambda _: described, lambda fault: fault)
+    made.take(wire.Value())
+    return ObjectProxy(student, "EncoderLayer", 1, made)
 
 
 # ---- equality -------------------------------------------------------------------------------------------------------
@@ -253,7 +257,78 @@ def test_whatever_a_worker_does_is_a_fault_of_the_students(
     student._loaded["EncoderLayer"] = ()
     student._worker = Misbehaving(error)  # type: ignore[assignment]
     with pytest.raises(fault, match=words):
-        ClassProxy(student, "EncoderLayer")(1, 2)
+        _ = ClassProxy(student, "EncoderLayer")(1, 2).modules
+
+
+class Recording(FakeWorker):
+    """Notes which requests came together. What it is to build, it has; building `fails`, or does not."""
+
+    def __init__(self, module: nn.Module, fails: bool = False) -> None:
+        super().__init__(module)
+        self.batches: list[list[str]] = []
+        self.fails = fails
+
+    def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps | None = None) -> wire.AnyReply:
+        if isinstance(request, wire.Make):
+            modules, tensors = objects.describe(self.module)
+            failure = wire.RaisedReply(kind="KeyError", message="'x'", frames=())
+            return failure if self.fails else wire.Made(modules=modules, tensors=tensors)
+        return super().ask(request, seconds, caps)
+
+    def ask_each(self, requests: Sequence[wire.AnyRequest], *arguments: Any) -> Iterator[wire.AnyReply]:
+        self.batches.append([type(request).__name__ for request in requests])
+        return super().ask_each(requests, *arguments)
+
+
+def asking(worker: Recording, assignment: Assignment) -> tuple[Student, ClassProxy]:
+    student = Student(FakeSandbox(worker), assignment, {}, {})  # type: ignore[arg-type]
+    student._live()
+    student._loaded["EncoderLayer"] = ()
+    return student, ClassProxy(student, "EncoderLayer")
+
+
+def test_an_object_is_built_with_what_is_asked_of_it(assignment: Assignment) -> None:
+    worker = Recording(nn.Linear(4, 4))
+    _, build = asking(worker, assignment)
+    first, second = build(4), build(4)
+    assert worker.batches == []
+    second(torch.zeros(1, 4))
+    assert worker.batches == [["Make", "Make", "Call"]]
+    randomise(first)
+    first(torch.zeros(1, 4))
+    assert worker.batches[1:] == [["SetState", "GetState", "Call"]]
+    assert first.weights is not None
+    assert first.weights.keys() == {"weight", "bias"}
+
+
+def test_an_object_that_cannot_be_built_costs_what_is_asked_of_it_and_nothing_later(assignment: Assignment) -> None:
+    worker = Recording(nn.Linear(4, 4), fails=True)
+    student, build = asking(worker, assignment)
+    broken = build(4)
+    with pytest.raises(Raised, match="KeyError"):
+        broken(torch.zeros(1, 4))
+    with pytest.raises(Raised, match="KeyError"):
+        _ = broken.tensors
+    build(4)
+    with pytest.raises(Raised, match="KeyError"):
+        student.keep_promises()  # as at the end of a check that asked it nothing
+    build(4)
+    student.use_standins(())  # what another check had left
+    asked = len(worker.batches)
+    student.keep_promises()
+    assert len(worker.batches) == asked
+
+
+def test_weights_that_do_not_stay_as_they_were_set_are_told_by_the_next_question(assignment: Assignment) -> None:
+    worker = Recording(nn.Linear(4, 4))
+    worker.ask = lambda request, *rest: (  # type: ignore[method-assign]
+        wire.Value() if isinstance(request, wire.SetState) else Recording.ask(worker, request, *rest)
+    )
+    _, build = asking(worker, assignment)
+    theirs = build(4)
+    randomise(theirs)
+    with pytest.raises(Failed, match="cannot be set"):
+        theirs(torch.zeros(1, 4))
 
 
 def test_a_class_that_hangs_again_and_again_is_not_tried_forever(assignment: Assignment) -> None:

@@ -467,16 +467,20 @@ class TestHostileNotebooks:
 
     def test_nested_too_deeply_are_not_accused(self, assignment: Assignment) -> None:
         source = "class FFN(nn.Module):\n    def forward(self, X):\n        return " + "-" * 250 + "X"
-        notebook = Notebook(name="n.ipynb", cells=(Cell(index=0, kind="code", source=source),))
-        assert code(notebook).problems == ()
         stub = hidden_part(assignment).stubs["part1"]
 
-        def called_from(depth: int) -> Comparison:
-            return called_from(depth - 1) if depth else compare(notebook, stub, [], [])
+        def called_from(depth: int, notebook: Notebook) -> Comparison:
+            return called_from(depth - 1, notebook) if depth else compare(notebook, stub, [], [])
+
+        def changed(depth: int) -> set[str]:  # two cells with one text share what is known of it
+            cell = Cell(index=0, kind="code", source=f"{source}  # {depth}")
+            notebook = Notebook(name="n.ipynb", cells=(cell,))
+            assert code(notebook).problems == ()
+            return {change.name for change in called_from(depth, notebook).changes}
 
         free = sys.getrecursionlimit() - len(inspect.stack(0))
-        assert "FFN.forward" in {change.name for change in called_from(10).changes}
-        assert "FFN.forward" not in {change.name for change in called_from(free - 400).changes}
+        assert "FFN.forward" in changed(10)
+        assert "FFN.forward" not in changed(free - 400)
 
     @pytest.mark.parametrize(
         "source",

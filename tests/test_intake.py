@@ -21,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from grader import archives
 from grader.errors import AssignmentError, IntakeError
 from grader.intake import IntakeLimits, Role, Submission, read_submission
 
@@ -128,6 +129,21 @@ class TestFormats:
     def test_reads_through_folders(self, tmp_path: Path, prefix: str, pack: Pack) -> None:
         data = pack({prefix + name: data for name, data in USUAL.items()})
         assert contents(read_submission(write(tmp_path / "x.bin", data), ROLES)) == FULL
+
+    @pytest.mark.parametrize(("kept", "again"), [(archives.KEPT, []), (5, [{1, 2}]), (0, [{0, 1, 2}])])
+    def test_expands_a_tar_once_where_its_files_are_small(
+        self, tmp_path: Path, kept: int, again: list[set[int]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[set[int]] = []
+
+        def second_reading(path: Path, limits: IntakeLimits, places: set[int]) -> dict[int, bytes]:
+            asked.append(places)
+            return archives.contents(path, limits, places)
+
+        monkeypatch.setattr("grader.intake.contents", second_reading)
+        monkeypatch.setattr(archives, "KEPT", kept)
+        assert contents(read_submission(write(tmp_path / "x.tar.gz", tar_bytes(USUAL)), ROLES)) == FULL
+        assert asked == again
 
     def test_reads_a_plain_folder(self, tmp_path: Path) -> None:
         folder = tmp_path / "1102444016"

@@ -21,7 +21,7 @@ from grader.assignment import Assignment
 from grader.errors import SandboxError, UsageError
 from grader.sandbox import Ending, Worker, landlock
 from grader.sandbox.process import STATUS, WarmProcess
-from grader.sandbox.tiers import open_sandbox
+from grader.sandbox.tiers import join_sandbox, open_sandbox
 
 LIMITS = wire.WorkerLimits(memory_mb=512, cpu_seconds=60, threads=1)
 Run = Callable[..., object]
@@ -55,6 +55,34 @@ def answer():
     return [p for p in places if os.path.exists(p)]
 """
     assert run(worker, code) == []
+
+
+ONE = "def answer():\n    return 1"
+
+
+def test_a_branch_ends_with_the_first_and_leaves_it_alone() -> None:
+    def gone(worker: Worker) -> None:
+        with pytest.raises(EOFError):
+            worker.ask(wire.Forget(handle=1), 10.0)
+        with pytest.raises(SandboxError, match="is gone"):
+            worker.kill()
+
+    with open_sandbox("auto", LIMITS) as warm:
+        one, other = (join_sandbox(warm.branch(), LIMITS) for _ in range(2))
+        worker, beside, first = one.start(), other.start(), warm.start()
+        assert [run(worker, ONE), run(beside, ONE)] == [1, 1]
+        other.close()
+        gone(beside)
+        assert [run(worker, ONE), run(first, ONE)] == [1, 1]
+        first.kill()
+    gone(worker)
+    one.revive()  # now it is one of its own
+    try:
+        worker = one.start()
+        assert run(worker, ONE) == 1
+        worker.kill()
+    finally:
+        one.close()
 
 
 def test_no_process_next_door_can_be_seen(worker: Worker) -> None:

@@ -9,11 +9,13 @@ hand-written norm may name its gain and its bias as it likes.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -23,6 +25,7 @@ from grader.checking.student import ObjectProxy
 from grader.errors import Failed
 
 MAX_TRIES = 800
+MOST_KEPT = 100_000  # random numbers for one object, to be used again
 FEW = 4  # a part with so few tensors is tried in every order
 
 _TRIES: ContextVar[int] = ContextVar("tries", default=MAX_TRIES)
@@ -43,29 +46,44 @@ def trying(tries: int) -> Iterator[None]:
         _TRIES.reset(token)
 
 
-def randomise(theirs: ObjectProxy, seed: int = 0) -> Weights:
+def randomise(theirs: ObjectProxy, seed: int = 0) -> None:
     """Give every parameter a distinct random value, so that no two layers can be mistaken for one another.
 
-    Fresh layers agree in too much: all norms are ones and zeros, all biases may be zero. Returns the parameters as
-    they now are, by name; a later `adopt` takes these, whatever the student's code does to its own. Raises Failed
-    unless every parameter has taken a value of ours.
+    Fresh layers agree in too much: all norms are ones and zeros, all biases may be zero. `theirs.weights` are the
+    parameters as they then are, by name; a later `adopt` takes these, whatever the student's code does to its own.
+    Whoever asks `theirs` next gets Failed unless every parameter has taken a value of ours.
     """
+    drawn = [info for info in theirs.tensors if info.kind == "parameter" and info.dtype in FLOATING]
+    kinds = tuple((info.shape, info.dtype) for info in drawn)
+    small = sum(math.prod(shape) for shape, _ in kinds) <= MOST_KEPT
+    noise = _kept_noise(kinds, seed) if small else _noise(kinds, seed)
+    values = dict(zip((info.name for info in drawn), noise, strict=True))
+    theirs.hold(values, lambda state: _taken(values, state))
+
+
+def _noise(kinds: tuple[tuple[tuple[int, ...], str], ...], seed: int) -> list[torch.Tensor]:
+    """Random values for tensors of these shapes and dtypes. They are sent, and changed by nobody."""
     generator = torch.Generator().manual_seed(seed)
-    values: Weights = {}
-    for info in theirs.tensors:
-        if info.kind == "parameter" and info.dtype in FLOATING:
-            shape = info.shape
-            noise = torch.randn(shape, generator=generator)
-            value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
-            values[info.name] = value.to(FLOATING[info.dtype])
-    state = theirs.loaded(values)
+    found = []
+    for shape, dtype in kinds:
+        noise = torch.randn(shape, generator=generator)
+        value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
+        found.append(value.to(FLOATING[dtype]))
+    return found
+
+
+_kept_noise = lru_cache(maxsize=128)(_noise)  # most students' layers have the same shapes in the same order
+
+
+def _taken(values: Weights, state: Weights) -> Weights:
+    """The values as the object has them. Raises Failed unless each is one of ours."""
     for name, value in values.items():
         # A layer that is registered twice has one value under two names, the one that was sent last.
-        sent = [value, *(other for other in values.values() if other.shape == value.shape)]
-        if not any(torch.equal(state[name], other) for other in sent):
+        if torch.equal(state[name], value):
+            continue
+        if not any(torch.equal(state[name], other) for other in values.values() if other.shape == value.shape):
             raise Failed(f"the parameter “{name}” cannot be set: something else sets it again", {"tensor": name})
-    theirs.weights = {name: state[name].float() for name in values}
-    return theirs.weights
+    return {name: state[name].float() for name in values}
 
 
 def adopt(
@@ -116,7 +134,8 @@ def pairings(theirs: ObjectProxy, ours: nn.Module, units: Sequence[str], heads: 
 
     They are the values that `randomise` has sent, if it was called.
     """
-    state = theirs.state() if theirs.weights is None else theirs.weights
+    given = theirs.weights
+    state = theirs.state() if given is None else given
     learned = {
         info.name: state[info.name] for info in theirs.tensors if info.kind == "parameter" and info.name in state
     }

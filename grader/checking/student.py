@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -14,6 +15,7 @@ from grader import wire
 from grader.assignment import Assignment
 from grader.checking import following
 from grader.checking.compare import assert_tensor
+from grader.checking.promises import Promise
 from grader.checking.refusals import refusal
 from grader.errors import (
     AssignmentError,
@@ -28,11 +30,12 @@ from grader.errors import (
     WireError,
 )
 from grader.notebook import Notebook, Program
-from grader.program import definition_fingerprint, slice_program
+from grader.program import Fingerprint, definition_fingerprint, slice_program
 from grader.sandbox import Ending, Sandbox, Worker
 
 MAX_KIND, MAX_MESSAGE = 200, 2_000  # characters of an exception that a worker reports
 MAX_PARTS = 4_096  # modules and tensors of one object; more is no layer of this world
+Kind = TypeVar("Kind")
 PATIENCE = 2  # how often a class may hang or kill its worker before the rest of its checks are not tried
 
 
@@ -43,6 +46,7 @@ class _Unread:
     replies: Iterator[wire.AnyReply]
     worker: Worker
     left: int
+    limit: float  # seconds for each
 
 
 class Student:
@@ -58,7 +62,7 @@ class Student:
         sandbox: Sandbox,
         assignment: Assignment,
         notebooks: Mapping[str, Notebook | str],
-        untouched: Mapping[str, str | None],
+        untouched: Mapping[str, Fingerprint | None],
     ) -> None:
         self._sandbox = sandbox
         self.assignment = assignment
@@ -75,6 +79,9 @@ class Student:
         self.standins: frozenset[str] = frozenset()
         self._shown: frozenset[str] = frozenset()  # the stand-ins that the worker has seen
         self._unread: _Unread | None = None
+        self._promises: list[Promise[Any]] = []  # not asked as yet
+        self._handles = itertools.count(1)
+        self._found_out: dict[tuple[Hashable, frozenset[str]], Any] = {}
 
     def behind(self, sandbox: Sandbox) -> Student:
         """The same submission in another sandbox."""
@@ -127,7 +134,16 @@ class Student:
 
     def use_standins(self, names: Iterable[str]) -> None:
         """From now on build upon stand-ins for these classes; () for the student's own."""
+        self._break_promises("nobody asked for it in time")
         self.standins = frozenset(names)
+
+    def once(self, key: Hashable, ask: Callable[[], Kind]) -> Kind:
+        """What `ask` finds out, which is asked once for all checks that need it. Faults are raised and not kept."""
+        place = (key, self.standins)
+        if place not in self._found_out:
+            self._found_out[place] = ask()
+        found: Kind = self._found_out[place]
+        return found
 
     def close(self) -> None:
         if self._worker is not None:
@@ -141,41 +157,104 @@ class Student:
         return next(self.ask_each((request,), about, seconds, role))
 
     def ask_each(
-        self, requests: Sequence[wire.AnyRequest], about: str, seconds: float | None = None, role: str = ""
+        self,
+        requests: Sequence[wire.AnyRequest],
+        about: str,
+        seconds: float | None = None,
+        role: str = "",
+        explained: Callable[[Fault], Fault] | None = None,
     ) -> Iterator[wire.AnyReply]:
-        """Several requests about the class `about`, sent together. The Fault of each is raised where it is taken."""
+        """Several requests about the class `about`, sent together. The Fault of each is raised where it is taken.
+
+        What was promised goes with them. explained: says more about what the code raised in answer to these.
+        """
+        if seconds is not None:
+            self.keep_promises()  # in their own time
+        promises, self._promises = self._promises, []
+        sent = [*(promise.request for promise in promises), *requests]
         unread = None
+        try:
+            for promise in promises:
+                unread, reply = self._reply(sent, unread, promise.about, None, "", promise.explained)
+                promise.take(reply)
+        except Fault as fault:
+            for promise in promises:
+                promise.break_off(fault)
+            raise
         for _ in requests:
-            strikes = self._strikes.setdefault(about, [])
-            if len(strikes) >= PATIENCE:
-                raise type(strikes[0])(
-                    f"{strikes[0].message} (as in the checks before: not tried again)", strikes[0].evidence
-                )
-            left = self._allowed - self.spent
-            if left <= 0:
-                raise TimedOut(f"the submission used up its {self.spent:.0f} seconds in all", {"seconds": self.spent})
-            if unread is None:
-                limit = min(seconds if seconds is not None else self.assignment.config.limits.ask_seconds, left)
-                unread = self._begin(requests, limit)
-            try:
-                reply = self._next(unread)
-            except TimeoutError:
-                self._drop()
-                raise self._strike(
-                    strikes, TimedOut(f"{about} gave no answer within {limit:g} seconds", {"seconds": limit})
-                ) from None
-            except EOFError:
-                raise self._strike(strikes, self._ended(about, self._drop())) from None
-            except WireError as error:
-                self._drop()
-                raise self._strike(strikes, Died(f"{about} broke the connection to the grader: {error}", {})) from None
-            if isinstance(reply, wire.RaisedReply):
-                raise self._raised(reply, role or self.role_of(about))
+            unread, reply = self._reply(sent, unread, about, seconds, role, explained)
             yield reply
+
+    def promise(
+        self,
+        request: wire.AnyRequest,
+        about: str,
+        taken: Callable[[wire.AnyReply], Kind],
+        explained: Callable[[Fault], Fault],
+    ) -> Promise[Kind]:
+        """Ask this together with what is asked next; see `Promise`. Raises a Fault where nothing may be asked."""
+        self._allowance(about)
+        promise = Promise(self, request, about, taken, explained)
+        self._promises.append(promise)
+        return promise
+
+    def keep_promises(self) -> None:
+        """Ask what was promised. Raises the Fault of the first that goes wrong."""
+        if self._promises:
+            for _ in self.ask_each((), ""):
+                pass
+
+    def _break_promises(self, why: str) -> None:
+        promises, self._promises = self._promises, []
+        for promise in promises:
+            promise.break_off(Died(f"{promise.about} is gone: {why}", {}))
+
+    def _allowance(self, about: str) -> float:
+        """How many seconds are left of the submission's. Raises a Fault where none are, or the class has had its."""
+        strikes = self._strikes.setdefault(about, [])
+        if len(strikes) >= PATIENCE:
+            raise type(strikes[0])(
+                f"{strikes[0].message} (as in the checks before: not tried again)", strikes[0].evidence
+            )
+        left = self._allowed - self.spent
+        if left <= 0:
+            raise TimedOut(f"the submission used up its {self.spent:.0f} seconds in all", {"seconds": self.spent})
+        return left
+
+    def _reply(
+        self,
+        sent: Sequence[wire.AnyRequest],
+        unread: _Unread | None,
+        about: str,
+        seconds: float | None,
+        role: str,
+        explained: Callable[[Fault], Fault] | None,
+    ) -> tuple[_Unread, wire.AnyReply]:
+        """The next reply to what was sent, or is sent now. Raises its Fault."""
+        left = self._allowance(about)
+        if unread is None:
+            limit = min(seconds if seconds is not None else self.assignment.config.limits.ask_seconds, left)
+            unread = self._begin(sent, limit)
+        strikes = self._strikes[about]
+        try:
+            reply = self._next(unread)
+        except TimeoutError:
+            self._drop()
+            fault = TimedOut(f"{about} gave no answer within {unread.limit:g} seconds", {"seconds": unread.limit})
+            raise self._strike(strikes, fault) from None
+        except EOFError:
+            raise self._strike(strikes, self._ended(about, self._drop())) from None
+        except WireError as error:
+            self._drop()
+            raise self._strike(strikes, Died(f"{about} broke the connection to the grader: {error}", {})) from None
+        if isinstance(reply, wire.RaisedReply):
+            raised = self._raised(reply, role or self.role_of(about))
+            raise explained(raised) if explained is not None and isinstance(raised, Raised) else raised
+        return unread, reply
 
     def _begin(self, requests: Sequence[wire.AnyRequest], limit: float) -> _Unread:
         worker = self._live()
-        self._unread = _Unread(worker.ask_each(requests, limit), worker, len(requests))
+        self._unread = _Unread(worker.ask_each(requests, limit), worker, len(requests), limit)
         return self._unread
 
     def _settle(self) -> None:
@@ -256,10 +335,15 @@ class Student:
 
     def _drop(self) -> Ending:
         worker, self._worker, self._unread = self._worker, None, None
+        self._break_promises("its process has ended")
         self._generation += 1
         self._loaded.clear()
         assert worker is not None
         return worker.kill()
+
+    def new_handle(self) -> int:
+        """A number for an object that is to be made."""
+        return next(self._handles)
 
     @property
     def generation(self) -> int:
@@ -350,22 +434,30 @@ class ClassProxy:
 
     def __call__(self, *args: Any, seed: int = 0, **kwargs: Any) -> ObjectProxy:
         program = self._student.load(self.name)
-        request = wire.Make(program=program, name=self.name, args=args, kwargs=kwargs, seed=seed)
-        return ObjectProxy(self._student, self.name, self._made(request))
+        handle = self._student.new_handle()
+        request = wire.Make(handle=handle, program=program, name=self.name, args=args, kwargs=kwargs, seed=seed)
+        made = self._student.promise(request, self.name, self._taken, self._explained)
+        return ObjectProxy(self._student, self.name, handle, made)
 
     def outline(self, **kwargs: Any) -> tuple[wire.TensorInfo, ...]:
         """The parameters and buffers of an object built so, which is not kept: one of any size takes no memory."""
-        request = wire.Outline(program=self._student.load(self.name), name=self.name, kwargs=kwargs)
-        return self._made(request).tensors
-
-    def _made(self, request: wire.Make) -> wire.Made:
+        program = self._student.load(self.name)
+        request = wire.Outline(handle=self._student.new_handle(), program=program, name=self.name, kwargs=kwargs)
         try:
-            reply = self._student.ask(request, self.name)
-        except Raised as error:
-            raise Raised(self._student.explained(error.message, self.name), error.evidence) from None
+            return self._taken(self._student.ask(request, self.name)).tensors
+        except Raised as fault:
+            raise self._explained(fault) from None
+
+    def _taken(self, reply: wire.AnyReply) -> wire.Made:
         if isinstance(reply, wire.NotFound):
             raise Missing(f"{self.name} is not defined once the notebook has run")
-        return expect(reply, wire.Made)
+        made = expect(reply, wire.Made)
+        if max(len(made.modules), len(made.tensors)) > MAX_PARTS:
+            raise Failed(f"{self.name} has more than {MAX_PARTS} modules or tensors", {})
+        return made
+
+    def _explained(self, fault: Fault) -> Fault:
+        return Raised(self._student.explained(fault.message, self.name), fault.evidence)
 
 
 class FunctionProxy:
@@ -395,25 +487,36 @@ class ObjectProxy:
     """An object in the worker. `modules` and `tensors` describe it; calling it runs forward in eval mode.
 
     `theirs(x, training=True, seed=1)` runs in training mode under a seed; `theirs.method(x)` calls a method.
+    It is built when something is asked of it: whatever goes wrong is raised there, or at the end of the check.
     """
 
-    def __init__(self, student: Student, class_name: str, made: wire.Made) -> None:
+    def __init__(self, student: Student, class_name: str, handle: int, made: Promise[wire.Made]) -> None:
         self._student = student
         self._class = class_name
+        self._handle = handle
         self._made = made
         self._born = student.generation
-        self.modules = made.modules
-        self.tensors = made.tensors
-        self.weights: dict[str, torch.Tensor] | None = None  # what we gave it, and it had right afterwards
+        self._weights: Promise[dict[str, torch.Tensor]] | None = None
         self.steps: list[following.Step] = []  # of the last call, where calls are followed
-        if max(len(made.modules), len(made.tensors)) > MAX_PARTS:
-            raise Failed(f"{class_name} has more than {MAX_PARTS} modules or tensors", {})
+
+    @property
+    def modules(self) -> tuple[wire.ModuleInfo, ...]:
+        return self._made.kept().modules
+
+    @property
+    def tensors(self) -> tuple[wire.TensorInfo, ...]:
+        return self._made.kept().tensors
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor] | None:
+        """What we gave it, and it had right afterwards; None if we gave it nothing."""
+        return self._weights.kept() if self._weights is not None else None
 
     @property
     def handle(self) -> int:
         if self._born != self._student.generation:
             raise Died(f"{self._class} is gone: its process has ended", {})
-        return self._made.handle
+        return self._handle
 
     def __call__(self, *args: Any, training: bool = False, seed: int | None = None, **kwargs: Any) -> torch.Tensor:
         """Run forward. Raises Failed unless it returns a tensor of floating-point numbers."""
@@ -497,14 +600,8 @@ class ObjectProxy:
         )
 
     def _values(self, requests: Sequence[wire.Call], seconds: float | None) -> Iterator[Any]:
-        replies = self._student.ask_each(requests, self._class, seconds)
-        for request in requests:
-            try:
-                reply = next(replies)
-            except Raised as error:
-                if error.evidence.get("exception") != "NameError":
-                    raise
-                raise Raised(self._student.explained(error.message, self._class), error.evidence) from None
+        replies = self._student.ask_each(requests, self._class, seconds, explained=self._explained)
+        for request, reply in zip(requests, replies, strict=True):
             if isinstance(reply, wire.NotFound):
                 raise Missing(f"{self._class} has no {request.path + '.' if request.path else ''}{request.method}")
             value = expect(reply, wire.Value).value
@@ -531,12 +628,23 @@ class ObjectProxy:
         """Overwrite the named parameters and buffers."""
         expect(self._student.ask(wire.SetState(handle=self.handle, tensors=dict(tensors)), self._class), wire.Value)
 
-    def loaded(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Overwrite the named parameters and buffers; then all of them, as `state` gives them."""
+    def hold(
+        self, tensors: Mapping[str, torch.Tensor], held: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+    ) -> None:
+        """Overwrite the named parameters and buffers before it is asked anything else.
+
+        held: gets all of them as they then are, and gives those that `weights` is to be; may raise a Fault.
+        """
         setting = wire.SetState(handle=self.handle, tensors=dict(tensors))
-        done, state = self._student.ask_each((setting, wire.GetState(handle=self.handle)), self._class)
-        expect(done, wire.Value)
-        return self._state(state)
+        self._student.promise(setting, self._class, lambda reply: expect(reply, wire.Value), self._explained)
+        reading = wire.GetState(handle=self.handle)
+        taken = self._student.promise(reading, self._class, lambda reply: held(self._state(reply)), self._explained)
+        self._weights = taken
+
+    def _explained(self, fault: Fault) -> Fault:
+        if fault.evidence.get("exception") != "NameError":
+            return fault
+        return Raised(self._student.explained(fault.message, self._class), fault.evidence)
 
     def of_class(self, *names: str) -> list[wire.ModuleInfo]:
         """The submodules that are instances of one of the named classes, outermost only."""
@@ -551,9 +659,6 @@ class ObjectProxy:
         """Let the worker drop the object."""
         with contextlib.suppress(Fault):
             self._student.ask(wire.Forget(handle=self.handle), self._class)
-
-
-Kind = TypeVar("Kind")
 
 
 def expect(reply: wire.AnyReply, kind: type[Kind]) -> Kind:

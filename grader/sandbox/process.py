@@ -33,7 +33,8 @@ BACKSTOP = 10  # a request takes at most so many times its seconds, however busy
 CPU_SHARE = 0.7  # of the limit; whoever had that much and was killed, used it up
 REMOVE_SECONDS = 5.0
 AHEAD = 64 << 10  # bytes of requests that may wait for their answers: a socket holds more, so that sending never waits
-LONG = 1.0  # seconds; how long a worker waited for a core is looked up for longer requests alone
+QUICK = 0.05  # seconds, in which most answers come; how long a worker waited for a core is looked up after these
+LONG = 1.0  # seconds; what it waited is kept of longer requests alone
 STATUS = struct.Struct(">iidB")  # exit code, signal, seconds of CPU time, why the keeper ended it
 ASKED, TOO_FULL = 1, 2
 ROOM_MB = 256  # of memory that the group may hold beside a worker's own: the kernel's, the keeper's, copied pages
@@ -53,6 +54,15 @@ class Launch:
     folder: str
     limits: wire.WorkerLimits
     env: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A fork of a warm process that is another process's to use: hand it on, and `JoinedProcess` takes it."""
+
+    tier: str
+    limits: wire.WorkerLimits
+    control: socket.socket
 
 
 class WarmProcess:
@@ -93,7 +103,7 @@ class WarmProcess:
                 meanwhile()
             self._await_ready()
             if self.tier != "none":
-                self._group = self._grouped()
+                self._group = self._grouped(self._process.pid)
         except BaseException:  # Ctrl-C among them: nothing may be left running
             self.close()
             raise
@@ -104,14 +114,14 @@ class WarmProcess:
         except (TimeoutError, EOFError, OSError) as error:
             raise SandboxError(f"the sandbox ({self.tier}) did not come up: {self._log_tail() or error!r}") from None
 
-    def _grouped(self) -> cgroups.Group | None:
+    def _grouped(self, pid: int) -> cgroups.Group | None:
         """Put the warm process, which is idle now, into a control group; its workers are born there."""
         limits = self._limits
         memory = (limits.memory_mb + 2 * limits.tmp_mb + ROOM_MB) << 20
         group = cgroups.make_group(memory, limits.processes + OWN_TASKS)
         if group is not None:
             try:
-                group.add(cgroups.family(self._process.pid))
+                group.add(cgroups.family(pid))
             except OSError:
                 group.close()
                 return None
@@ -173,15 +183,30 @@ class WarmProcess:
     def close(self) -> None:
         """End the warm process and all its workers."""
         self._control.close()
-        if self._process.returncode is None:  # else its number may be another's by now
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, SIGKILL)
-            self._process.wait()
+        self._end_process()
         self._log.close()
         if self._group is not None:
             self._group.close()
             self._group = None
         self._remove_scratch()
+
+    def _end_process(self) -> None:
+        if self._process.returncode is None:  # else its number may be another's by now
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, SIGKILL)
+            self._process.wait()
+
+    def branch(self) -> Branch:
+        """Fork the warm process, for another process to use. It ends with this one. Raises SandboxError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            socket.send_fds(self._control, [b"B"], [theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise SandboxError(f"the sandbox ({self.tier}) is gone: {self._log_tail() or error!r}") from None
+        finally:
+            theirs.close()
+        return Branch(self.tier, self._limits, ours)
 
     def _remove_scratch(self) -> None:
         scratch, deadline = self._limits.scratch, time.monotonic() + REMOVE_SECONDS
@@ -204,6 +229,48 @@ class WarmProcess:
         self._log.seek(0)
         lines = self._log.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else ""
+
+
+class JoinedProcess(WarmProcess):
+    """A branch of a warm process that another process holds. Revived, it is one of its own."""
+
+    def __init__(self, branch: Branch, prepare: Callable[[], Launch]) -> None:
+        self._offered: Branch | None = branch
+        self._is_branch = True
+        super().__init__(branch.tier, prepare)
+
+    def _launch(self, meanwhile: Callable[[], None] | None = None) -> None:
+        branch, self._offered = self._offered, None
+        if branch is None:
+            self._is_branch = False
+            super()._launch(meanwhile)
+            return
+        self._limits, self._control, self._group = branch.limits, branch.control, None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as above; what it says, it says in the first one's
+        try:
+            clocks.tell_sender(self._control, True)
+            pid = clocks.sender(self._control, START_SECONDS)
+            clocks.tell_sender(self._control, False)
+            self._await_ready()
+            if self.tier != "none" and pid:
+                self._group = self._grouped(pid)
+        except OSError as error:
+            self.close()
+            raise SandboxError(f"the sandbox ({self.tier}) did not come up: {error!r}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _end_process(self) -> None:
+        if not self._is_branch:
+            super()._end_process()  # else its end of the control socket tells it
+
+    def _remove_scratch(self) -> None:
+        if not self._is_branch:
+            super()._remove_scratch()  # else it is the first one's
+
+    def _log_tail(self) -> str:
+        return "" if self._is_branch else super()._log_tail()
 
 
 class SocketWorker:
@@ -231,7 +298,8 @@ class SocketWorker:
         unsent, unanswered = deque(requests), deque[int]()
         frame = wire.encode(unsent.popleft()) if unsent else b""
         while frame or unanswered:
-            started, before = time.monotonic(), clocks.times(self.pid)
+            started, large = time.monotonic(), len(frame) > AHEAD
+            before = clocks.times(self.pid) if large else None  # sending it may take long
             try:
                 if not unanswered:
                     self._refuse_surplus()
@@ -239,14 +307,16 @@ class SocketWorker:
                     wire.send_frame(self._sock, frame, started + seconds)
                     unanswered.append(len(frame))
                     frame = wire.encode(unsent.popleft()) if unsent else b""
-                self._await_reply(seconds, started, before)
+                if not self._readable(0.0 if large else min(QUICK, seconds)):
+                    before = before or clocks.times(self.pid)
+                    self._await_reply(seconds, started, before)
                 reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, time.monotonic() + seconds)
                 unanswered.popleft()
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 self._closed = True
                 raise EOFError from None
             finally:
-                if time.monotonic() - started > LONG:
+                if before is not None and time.monotonic() - started > LONG:
                     self.waited += max(clocks.times(self.pid).waited - before.waited, 0.0)
             yield reply
 

@@ -12,7 +12,7 @@ import msgspec
 
 from grader.errors import SandboxError, UsageError
 from grader.sandbox import TIERS, WALLED, landlock
-from grader.sandbox.process import WORKER_FILES, Launch, WarmProcess, python_folder
+from grader.sandbox.process import WORKER_FILES, Branch, JoinedProcess, Launch, WarmProcess, python_folder
 from grader.wire import WorkerLimits
 
 INSIDE = "/run/grader"  # where the worker's own files stand inside the sandbox
@@ -37,7 +37,7 @@ def open_sandbox(
     if tier not in TIERS:
         raise UsageError(f"there is no sandbox “{tier}”; choose one of {', '.join(TIERS)}")
     if tier == "none":
-        return WarmProcess("none", lambda: _bare(limits), meanwhile)
+        return WarmProcess("none", lambda: _bare(limits, ()), meanwhile)
     hidden = tuple(hidden)
     reasons = []
     for name in WALLED if tier == "auto" else (tier,):
@@ -48,11 +48,20 @@ def open_sandbox(
     raise SandboxError(f"{'; '.join(reasons)}. To mend it: {MENDING}")
 
 
+def join_sandbox(branch: Branch, limits: WorkerLimits, hidden: Iterable[Path] = ()) -> WarmProcess:
+    """Use a branch of a sandbox that another process has opened with the same limits and folders hidden.
+
+    Raises SandboxError.
+    """
+    launch, closed = _LAUNCHES[branch.tier], tuple(hidden)
+    return JoinedProcess(branch, lambda: launch(limits, closed))
+
+
 def proven(
     tier: str, limits: WorkerLimits, hidden: tuple[Path, ...] = (), meanwhile: Callable[[], None] | None = None
 ) -> WarmProcess:
     """Start one tier, and prove it by a worker behind all its walls. Raises SandboxError."""
-    launch = {"bwrap": _bubblewrap, "landlock": _landlock}[tier]
+    launch = _LAUNCHES[tier]
     warm = WarmProcess(tier, lambda: launch(limits, hidden), meanwhile)
     try:
         warm.start().kill()
@@ -80,7 +89,7 @@ def _environment(limits: WorkerLimits) -> dict[str, str]:
     }
 
 
-def _bare(limits: WorkerLimits) -> Launch:
+def _bare(limits: WorkerLimits, _hidden: tuple[Path, ...]) -> Launch:
     folder = python_folder()
     return Launch(
         [sys.executable, "-I"],
@@ -180,3 +189,6 @@ def _hide(folders: Iterable[Path]) -> list[str]:
         if folder.is_dir() and any(folder.is_relative_to(parent) for parent in visible):
             flags += ["--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
     return flags
+
+
+_LAUNCHES = {"bwrap": _bubblewrap, "landlock": _landlock, "none": _bare}

@@ -49,23 +49,21 @@ def describe(value: Any) -> tuple[tuple[ModuleInfo, ...], tuple[TensorInfo, ...]
         numbers = {
             name: number
             for name, number in vars(module).items()
-            if isinstance(number, bool | int | float) and abs(number) < 2**62
+            if isinstance(number, (bool, int, float)) and abs(number) < 2**62
         }
-        bases = [kind.__name__ for kind in type(module).__mro__ if kind not in (object, nn.Module)]
-        modules.append(
-            ModuleInfo(path=path, bases=tuple(bases), children=tuple(dict(module.named_children())), numbers=numbers)
-        )
+        bases = tuple([kind.__name__ for kind in type(module).__mro__ if kind not in (object, nn.Module)])
+        children = tuple(dict(module.named_children())) if module._modules else ()
+        modules.append(ModuleInfo(path=path, bases=bases, children=children, numbers=numbers))
         if len(modules) == MAX_MODULES:
             break
     return tuple(modules), tuple(_tensors(value))
 
 
 def _tensors(module: nn.Module) -> list[TensorInfo]:
-    saved = module.state_dict()
-    found = []
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        found.append(_info(name, "parameter", parameter))
-    for name, buffer in module.named_buffers(remove_duplicate=False):
+    found = [_info(name, "parameter", one) for name, one in module.named_parameters(remove_duplicate=False)]
+    buffers = list(module.named_buffers(remove_duplicate=False))
+    saved = module.state_dict() if buffers else {}
+    for name, buffer in buffers:
         found.append(_info(name, "buffer" if name in saved else "hidden buffer", buffer))
     return found
 
@@ -141,7 +139,14 @@ class CudaMeansCpu(TorchFunctionMode):
     """Sends what asks for a GPU to the CPU: a notebook that says `.cuda()` was right where it was written."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name, kwargs = getattr(func, "__name__", ""), dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if not kwargs and func is not torch.device and name not in ("cuda", "to"):
+            for value in args:
+                if isinstance(value, (str, torch.device)):
+                    break
+            else:
+                return func(*args)  # almost all of what a layer calls is of this kind
+        kwargs = dict(kwargs or {})
         if name == "cuda" and args and isinstance(args[0], torch.Tensor):
             return args[0]
         if func is torch.device and not _is_number_of_gpu(*args[:1]):  # ("cuda", 0): only the whole of it is a device

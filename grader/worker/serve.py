@@ -6,8 +6,8 @@ import __future__
 import socket
 import sys
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -29,7 +29,6 @@ class State:
         self.made: dict[int, Any] = {}
         self.checkpoint: dict[str, torch.Tensor] = {}
         self.on_cpu = False  # whether requests for a GPU are sent to the CPU
-        self.next_handle = 1
 
 
 def serve(sock: socket.socket, limits: wire.WorkerLimits) -> None:
@@ -78,7 +77,8 @@ def _answer(state: State, request: wire.AnyRequest) -> wire.AnyReply:
 
 def _attempt(state: State, request: wire.AnyRequest) -> wire.AnyReply:
     handler: Callable[[State, Any], wire.AnyReply] = HANDLERS[type(request)]
-    with objects.CudaMeansCpu() if state.on_cpu else nullcontext(), torch.no_grad():
+    torch.set_grad_enabled(False)  # whatever the code has set before
+    with objects.CudaMeansCpu() if state.on_cpu else nullcontext():
         return handler(state, request)
 
 
@@ -108,26 +108,23 @@ def _make(state: State, request: wire.Make) -> wire.AnyReply:
     torch.default_generator.manual_seed(request.seed)
     made = factory(*request.args, **request.kwargs)
     modules, tensors = objects.describe(made)
-    handle, state.next_handle = state.next_handle, state.next_handle + 1
-    state.made[handle] = made
-    return wire.Made(handle=handle, modules=modules, tensors=tensors)
+    state.made[request.handle] = made
+    return wire.Made(modules=modules, tensors=tensors)
 
 
 def _outline(state: State, request: wire.Outline) -> wire.AnyReply:
     with objects.undrawn_weights():
         reply = _make(state, request)
     if isinstance(reply, wire.Made):
-        del state.made[reply.handle]
+        del state.made[request.handle]
     return reply
 
 
-@contextmanager
-def _mode(made: Any, training: bool, seed: int | None) -> Iterator[None]:
+def _set_mode(made: Any, training: bool, seed: int | None) -> None:
     if isinstance(made, nn.Module):
         made.train(training)
     if seed is not None:
         torch.default_generator.manual_seed(seed)
-    yield
 
 
 def _call(state: State, request: wire.Call) -> wire.AnyReply:
@@ -141,7 +138,8 @@ def _call(state: State, request: wire.Call) -> wire.AnyReply:
     if request.gpu:
         args = gpu.moved(made, args)
     follow = steps.noted(target) if request.follow and isinstance(target, nn.Module) else nullcontext()
-    with _mode(made, request.training, request.seed), follow as noted:
+    _set_mode(made, request.training, request.seed)
+    with follow as noted:
         value = method(*args, **request.kwargs)
     return wire.Value(value=objects.plain([value, noted or []] if request.follow else value))
 
@@ -150,8 +148,8 @@ def _call_function(state: State, request: wire.CallFunction) -> wire.AnyReply:
     function = getattr(state.programs.get(request.program), request.name, None)
     if function is None:
         return wire.NotFound(name=request.name)
-    with _mode(None, False, request.seed):
-        return wire.Value(value=objects.plain(function(*request.args, **request.kwargs)))
+    _set_mode(None, False, request.seed)
+    return wire.Value(value=objects.plain(function(*request.args, **request.kwargs)))
 
 
 def _get_state(state: State, request: wire.GetState) -> wire.Value:

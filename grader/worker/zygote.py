@@ -3,7 +3,8 @@
 Started as  python -I zygote.py FOLDER CONTROL_FD LIMITS  where FOLDER holds the package `grader`. On the control
 socket it takes one-byte commands: S with a descriptor (fork a worker that serves on it; answers the number of the
 worker), K with a number (kill that worker; answers a STATUS), W with a number (the same, but its connection has closed:
-give it a moment to end by itself, so that what ended it can be told). It stays single-threaded, since a process
+give it a moment to end by itself, so that what ended it can be told), B with a descriptor (fork a branch: a warm
+process like this one, whose control socket that is; it ends with this one). It stays single-threaded, since a process
 with threads may neither unshare a user namespace nor fork safely.
 """
 
@@ -38,44 +39,75 @@ def main() -> None:
     os.environ["PYTORCH_JIT"] = "0"
     os.environ["TORCHDYNAMO_DISABLE"] = "1"
     import gc
+    import io
 
     import msgspec
     import torch
 
     import grader.torchvision_mend  # noqa: F401 - a notebook's import of torchvision must find it mended
     from grader import wire
-    from grader.worker import home, serve  # noqa: F401 - warms what every fork will need
+    from grader.worker import home, serve, weights  # noqa: F401 - warms what every fork will need
 
     limits = msgspec.json.decode(limits_json, type=wire.WorkerLimits)
     frame = wire.encode(wire.Value(value=torch.zeros(1)))  # safetensors imports more at its first use, either way
     length = wire.PREFIX.unpack(frame[: wire.PREFIX.size])[1] + wire.PREFIX.size
     wire.decode(frame[wire.PREFIX.size : length], frame[length:], wire.AnyReply)
+    saved = io.BytesIO()
+    torch.save({"weight": torch.zeros(1)}, saved)  # and so does torch.load
+    weights.read(saved.getvalue(), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trusted side, which then ends this process
     gc.collect()
     gc.freeze()  # otherwise the first collection in each fork copies every page
     gc.set_threshold(10_000, 10, 10)  # a fork that lives for seconds has little to collect
-    control = socket.socket(fileno=control_fd)
+    _serve(socket.socket(fileno=control_fd), limits)
+    if limits.scratch:
+        home.remove(limits.scratch)
+
+
+def _serve(control: socket.socket, limits: WorkerLimits) -> None:
+    """Do what is asked on the control socket until it closes."""
     control.sendall(b"R")
     workers: dict[int, int] = {}  # pid → read end of its status pipe
+    branches: list[int] = []
     while True:
         command, descriptors, _, _ = socket.recv_fds(control, 5, 1)
         if not command:  # the trusted side has closed, or is gone
             for pid, status in workers.items():
                 _end(pid, status)
-            if limits.scratch:
-                home.remove(limits.scratch)
             return
         if command[:1] == b"S":
             pid, status = _fork(descriptors[0], limits)
             os.close(descriptors[0])
             workers[pid] = status
             control.sendall(NUMBER.pack(pid))
+        elif command[:1] == b"B":
+            branches = [pid for pid in branches if os.waitpid(pid, os.WNOHANG)[0] == 0]
+            branches.append(_branch(descriptors[0], limits, [control.fileno(), *workers.values()]))
+            os.close(descriptors[0])
         else:
             pid = NUMBER.unpack(command[1:5])[0]
             status = workers.pop(pid)
             if command[:1] == b"W":
                 select.select([status], [], [], ENDING_SECONDS)
             control.sendall(STATUS.pack(*_end(pid, status)))
+
+
+def _branch(descriptor: int, limits: WorkerLimits, left_behind: list[int]) -> int:
+    """Fork a process that serves on the descriptor, as this one does on another, without what is this one's."""
+    from grader.worker import confine
+
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        confine.end_with_parent()
+        for other in left_behind:
+            os.close(other)
+        _serve(socket.socket(fileno=descriptor), limits)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)  # the interpreter's own way out takes long, with torch
 
 
 def _end(pid: int, status: int) -> tuple[int, int, float, int]:

@@ -21,6 +21,16 @@ def picture(size, batch=2, seed=0):
     return torch.randn(batch, channels, image, image, generator=torch.Generator().manual_seed(seed))
 
 
+def answers(embed, inputs):
+    """The embedding of each input: the student's are asked all at once."""
+    return map(embed, inputs) if isinstance(embed, torch.nn.Module) else embed.each((one,) for one in inputs)
+
+
+def moved_by_students_patch(student, size):
+    """The same of the student's: two checks look at it, and it is asked once."""
+    return student.once(("moved_by_patch", size), lambda: moved_by_patch(build(student, size), size))
+
+
 def moved_by_patch(embed, size):
     """A bool matrix (patches in row-major order, tokens): does replacing the patch move the token?"""
     image, patch, _channels, width = size
@@ -32,10 +42,9 @@ def moved_by_patch(embed, size):
         changed = x.clone()
         changed[..., top : top + patch, left : left + patch] += 2.0
         asked.append(changed)
-    ours = isinstance(embed, torch.nn.Module)
-    answers = map(embed, asked) if ours else embed.each((one,) for one in asked)
-    before = assert_shape(next(answers), (1, side * side, width))
-    return torch.stack([differs(before, after)[0].any(dim=-1) for after in answers])
+    found = answers(embed, asked)
+    before = assert_shape(next(found), (1, side * side, width))
+    return torch.stack([differs(before, after)[0].any(dim=-1) for after in found])
 
 
 def test_shape(student):
@@ -48,7 +57,7 @@ def test_shape(student):
 def test_locality(student):
     """Each token depends on a patch of its own, and on nothing outside it"""
     for size in SIZES[1:]:
-        moved = moved_by_patch(build(student, size), size)
+        moved = moved_by_students_patch(student, size)
         for patch, row in enumerate(moved):
             if int(row.sum()) != 1:
                 fail(
@@ -61,16 +70,17 @@ def test_locality(student):
 def test_order(student):
     """Tokens follow the patches row by row: left to right, then down"""
     for size in SIZES[1:]:
-        moved = moved_by_patch(build(student, size), size)
+        moved = moved_by_students_patch(student, size)
         for patch, row in enumerate(moved):
             if not row[patch]:
                 fail(f"patch {patch} does not move token {patch}", patch=patch, tokens=row.nonzero().flatten().tolist())
 
 
-def tokens_of(embed, x, size):
-    """The tokens of some images, in the shape that they must have: what follows computes with them."""
+def tokens_of(embed, size, *images):
+    """The tokens of each batch of images, in the shape that they must have: what follows computes with them."""
     image, patch, _, width = size
-    return assert_shape(embed(x), (len(x), (image // patch) ** 2, width))
+    for x, tokens in zip(images, answers(embed, images), strict=True):
+        yield assert_shape(tokens, (len(x), (image // patch) ** 2, width))
 
 
 def responses(embed, size):
@@ -79,8 +89,8 @@ def responses(embed, size):
     pixels = torch.zeros(channels, patch, patch, channels, image, image)
     for channel, row, column in itertools.product(range(channels), range(patch), range(patch)):
         pixels[channel, row, column, channel, row, column] = 5.0
-    origin = tokens_of(embed, torch.zeros(1, channels, image, image), size)
-    return tokens_of(embed, pixels.flatten(0, 2), size)[:, 0] - origin[:, 0]
+    origin, moved = tokens_of(embed, size, torch.zeros(1, channels, image, image), pixels.flatten(0, 2))
+    return moved[:, 0] - origin[:, 0]
 
 
 def deaf_pixels(moved):
@@ -98,10 +108,10 @@ def is_linear(embed, size):
     """Fail unless a mixture of two images is embedded as the mixture of their embeddings."""
     image, _, channels, _ = size
     a, b = picture(size, seed=1), picture(size, seed=2)
-    origin = tokens_of(embed, torch.zeros(2, channels, image, image), size)
-    moved = [tokens_of(embed, x, size) - origin for x in (a, b)]
-    mixed = 2.0 * moved[0] - 3.0 * moved[1] + origin
-    assert_close(embed(2.0 * a - 3.0 * b), mixed, "the embedding of a mixture of two images", atol=1e-4)
+    asked = torch.zeros(2, channels, image, image), a, b, 2.0 * a - 3.0 * b
+    origin, of_a, of_b, of_mixture = tokens_of(embed, size, *asked)
+    mixed = 2.0 * (of_a - origin) - 3.0 * (of_b - origin) + origin
+    assert_close(of_mixture, mixed, "the embedding of a mixture of two images", atol=1e-4)
 
 
 def test_projection(student):
@@ -111,7 +121,7 @@ def test_projection(student):
         embed = build(student, size)
         is_linear(embed, size)
         tile = torch.randn(1, channels, patch, patch, generator=torch.Generator().manual_seed(3))
-        tokens = tokens_of(embed, tile.repeat(1, 1, image // patch, image // patch), size)
+        tokens = next(tokens_of(embed, size, tile.repeat(1, 1, image // patch, image // patch)))
         assert_close(tokens, tokens[:, :1].expand_as(tokens), "the tokens of equal patches", atol=1e-4)
         moved = responses(embed, size)
         place = f"of a patch of {channels} x {patch} x {patch}, counted from 0"

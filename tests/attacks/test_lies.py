@@ -90,7 +90,7 @@ class Liar(Inside):
             wire.ModuleInfo(path=module.path[::-1], bases=module.bases[:1] * 3, children=(), numbers={"": float("nan")})
             for module in made.modules
         )
-        return wire.Made(handle=made.handle, modules=modules, tensors=tuple(tensors))
+        return wire.Made(modules=modules, tensors=tuple(tensors))
 
 
 @pytest.fixture(scope="module")

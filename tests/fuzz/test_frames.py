@@ -24,7 +24,7 @@ REPLIES: tuple[wire.AnyReply, ...] = (
     wire.Value(value={"a": [1, None, True, "x", 0.5], "t": torch.arange(6.0).reshape(2, 3)}),
     wire.Value(value=[torch.ones(2, dtype=torch.bfloat16), torch.ones(0, 3), torch.tensor(1)]),
     wire.Loaded(failures=(wire.Failure(names=("A",), kind="NameError", message="no x", frames=(FRAME,)),)),
-    wire.Made(handle=1, modules=(MODULE, MODULE), tensors=(INFO,)),
+    wire.Made(modules=(MODULE, MODULE), tensors=(INFO,)),
     wire.Checkpoint(tensors=(INFO, INFO), notes=("every name began with “module.”",)),
     wire.RaisedReply(kind="ValueError", message="bad shape", frames=(FRAME, FRAME)),
     wire.NotFound(name="W_q", message=""),

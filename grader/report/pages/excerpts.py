@@ -63,19 +63,22 @@ class Pieces:
         excerpt = self._exhibits.excerpts[mark.excerpt]
         kind = "mark" if mark.exact else "wrote"
         marks = set(mark.lines)
-        all_lines = _lines(mark.excerpt, excerpt, marks if mark.exact else set(), set() if mark.exact else marks)
-        if not marks & {line.number for line in all_lines}:
+        whole = self.whole[mark.excerpt].lines
+        there = sorted(marks & {line.number for line in whole})
+        if not there:
             return Piece(self._title(excerpt), (), _anchor(mark.excerpt))
         near = {n for marked in marks for n in range(marked - AROUND, marked + AROUND + 1)}
         shown: list[CodeLine] = []
         gap = False
-        for line in all_lines:
+        for line in whole:
+            is_marked = line.number in marks
             if line.number not in near or len(shown) >= MOST_LINES:
                 gap = True
-            elif not _BANNER.match(line.text) or line.kind:
-                shown += [CodeLine(0, "")] * (gap and bool(shown)) + [line]
+            elif is_marked or not _BANNER.match(line.text):
+                shown += [CodeLine(0, "")] * (gap and bool(shown))
+                shown.append(CodeLine(line.number, line.text, kind if is_marked else ""))
                 gap = False
-        first = next((line.number for line in all_lines if line.kind == kind), excerpt.line)
+        first = there[0]
         place = self._title(excerpt)
         said = f"Look at line {first} in {place}" if mark.exact else f"Written in {place}"
         return Piece(said, _dedented(shown), _anchor(mark.excerpt, first))
