@@ -15,10 +15,9 @@ from conftest import PART2, HandIn, criterion, lost
 
 from grader import wire
 from grader.assignment import Assignment
-from grader.checking.student import Student
 from grader.pipeline import Options, grade
 from grader.records import CheckResult, Record, Verdict
-from grader.sandbox.process import WarmProcess
+from grader.sandbox.process import SocketWorker, WarmProcess
 
 Graded = Callable[..., Record]
 
@@ -107,12 +106,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[wire.AnyRequest]:
     """All that workers are asked."""
     seen: list[wire.AnyRequest] = []
 
-    def noted(student: Student, requests: Sequence[wire.AnyRequest], *rest: object) -> Iterator[wire.AnyReply]:
+    def noted(worker: SocketWorker, requests: Sequence[wire.AnyRequest], *rest: object) -> Iterator[wire.AnyReply]:
         seen.extend(requests)
-        return ask_each(student, requests, *rest)  # type: ignore[arg-type]
+        return ask_each(worker, requests, *rest)  # type: ignore[arg-type]
 
-    ask_each = Student.ask_each
-    monkeypatch.setattr(Student, "ask_each", noted)
+    ask_each = SocketWorker.ask_each
+    monkeypatch.setattr(SocketWorker, "ask_each", noted)
     return seen
 
 
@@ -156,7 +155,7 @@ def test_an_outline_takes_no_memory(sandbox: WarmProcess) -> None:
         peaks = []
         for request in (wire.Outline, wire.Outline, wire.Make):
             before = worker.ask(wire.CallFunction(program="p", name="peak"), 30.0)
-            outline = worker.ask(request(program="p", name="Wide", kwargs=arguments), 30.0)
+            outline = worker.ask(request(handle=1, program="p", name="Wide", kwargs=arguments), 30.0)
             after = worker.ask(wire.CallFunction(program="p", name="peak"), 30.0)
             assert isinstance(outline, wire.Made)
             assert [info.shape for info in outline.tensors] == [(8192, 8192), (8192,)]

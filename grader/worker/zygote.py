@@ -55,6 +55,7 @@ def main() -> None:
     saved = io.BytesIO()
     torch.save({"weight": torch.zeros(1)}, saved)  # and so does torch.load
     weights.read(saved.getvalue(), 1)
+    torch.zeros(1, dtype=torch.float16).float()  # asks /proc/cpuinfo what the processor can; a worker has none to ask
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trusted side, which then ends this process
     gc.collect()
     gc.freeze()  # otherwise the first collection in each fork copies every page
