@@ -14,6 +14,9 @@ and of Python. It cannot see the repository, the reference, another submission o
 keeps it from starting processes, and killing the keeper kills it. If the trusted side dies, bubblewrap dies with it,
 and the rest with bubblewrap.
 
+In a batch all grading processes share one bubblewrap: each has a branch, a fork of the zygote with a control socket of
+its own, and its workers are forks of that. A branch ends with the zygote, or when its control socket closes.
+
 Where namespaces are refused, the same processes run without bubblewrap, and the worker's walls are Landlock, the
 filter, and as root a user of its own. docs/sandbox.md says what each tier defends, and what it does not.
 
