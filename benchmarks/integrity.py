@@ -31,8 +31,8 @@ from copies import WAYS, copies, independent, the_assignment, the_ground, writte
 from grader import bank
 from grader.checkpoint import held_out
 from grader.integrity import weights
+from grader.integrity.facts import RATE
 from grader.integrity.likeness import ClassCode
-from grader.integrity.review import RATE
 from grader.integrity.sketch import Sketch, sketch
 from grader.integrity.writing import Writing, writing
 from grader.program import slice_program

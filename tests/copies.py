@@ -21,7 +21,7 @@ from torch import nn
 from grader.assignment import Assignment, load_assignment
 from grader.bank import Variant, as_read, load_variants, solutions, varied
 from grader.errors import AssignmentError
-from grader.integrity.review import Ground, ground_of
+from grader.integrity.ground import Ground, ground_of
 from grader.integrity.writing import Slot, Text, writing
 
 Notebooks = Mapping[str, NotebookNode]

@@ -21,9 +21,10 @@ from copies import WAYS, Notebooks, independent, the_ground, written
 from grader.cli import main
 from grader.integrity import claims, weights
 from grader.integrity.dataflow import imports, statements
+from grader.integrity.exhibit import Exhibit
+from grader.integrity.facts import RATE, compared
 from grader.integrity.findings import Finding, Passage, Place, grouped, sheet
 from grader.integrity.likeness import ClassCode
-from grader.integrity.review import RATE, Exhibit, compared
 from grader.integrity.sketch import sketch
 from grader.integrity.writing import writing
 from grader.notebook import Cell, Notebook, read_notebook
