@@ -1,8 +1,9 @@
 """Students who write in a way of their own, which no lot among a few dozen variants shows.
 
-A solution from `copies.independent` is rewritten by one student's habits: `shape` or `size`, `mask == 0` or `mask.eq(0)`,
-`x[None]` or `unsqueeze`, a helper here and there, other numbers in the training. What it computes stays the same. Habits
-go through all that a student writes, so that two with the same ones are alike everywhere: that is what makes false alarms.
+A solution from `copies.independent` is rewritten by one student's habits: `shape` or `size`, `mask == 0` or
+`mask.eq(0)`, `x[None]` or `unsqueeze`, a helper here and there, other numbers in the training. What it computes stays
+the same. Habits go through all that a student writes, so that two with the same ones are alike everywhere: that is what
+makes false alarms.
 """
 
 from __future__ import annotations

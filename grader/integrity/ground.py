@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nbformat import NotebookNode
 
@@ -24,7 +24,13 @@ class Ground:
 
 
 def ground_of(assignment: Assignment) -> Ground:
-    """Read the masters and the variants once. Raises AssignmentError."""
+    """The hand-out and the variants. Raises AssignmentError."""
+    ground = handed_out(assignment)
+    return replace(ground, known=known_code(assignment, ground.handouts))
+
+
+def handed_out(assignment: Assignment) -> Ground:
+    """The hand-out alone, which is read in a moment. Raises AssignmentError."""
     config = assignment.config
     stubs = {
         role: as_read(spec.master, template.stubbed(template.read_master(assignment.master(role)), spec.master))
@@ -35,10 +41,10 @@ def ground_of(assignment: Assignment) -> Ground:
         role: handout(role, stub, [name for name, spec in config.classes.items() if spec.file == role])
         for role, stub in stubs.items()
     }
-    return Ground(handouts, stubs, _known(assignment, handouts))
+    return Ground(handouts, stubs)
 
 
-def _known(assignment: Assignment, handouts: Mapping[str, Handout]) -> dict[Slot, list[Text]]:
+def known_code(assignment: Assignment, handouts: Mapping[str, Handout]) -> dict[Slot, list[Text]]:
     """The code of the solution and of every variant, each form of a slot once."""
     solved = solutions(assignment)
     forms: dict[Slot, dict[frozenset[int], Text]] = {}

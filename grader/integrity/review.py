@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from grader.assignment import Assignment
@@ -15,22 +14,17 @@ from grader.errors import IntakeError
 from grader.gather import HandIn, gather, roles_of
 from grader.integrity.exhibit import Exhibit, taken
 from grader.integrity.facts import compared
-from grader.integrity.findings import Finding
-from grader.integrity.ground import Ground, ground_of
+from grader.integrity.findings import Review
+from grader.integrity.ground import Ground, handed_out, known_code
 from grader.records import Record
 
 LAST_YEAR = " (last year)"
+LEAST = 8  # submissions; see TOO_FEW
+TOO_FEW = (
+    f"fewer than {LEAST} submissions: whose code is alike cannot be told, for lack of a class to rank it against; "
+    "--last-year gives one"
+)
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Review:
-    """What was found, in how many submissions, of how many pairs; and what could not be read."""
-
-    findings: tuple[Finding, ...]
-    submissions: int
-    pairs: int
-    left_out: tuple[str, ...] = ()
 
 
 def review(
@@ -59,7 +53,7 @@ def review(
                 roles, pattern = roles_of(assignment.config), assignment.config.id_pattern
                 found = gather(folders, roles, Path(private), pattern, out).hand_ins
                 latest = _latest(found, None if mark else counting)
-                ground = ground or ground_of(assignment)
+                ground = ground or handed_out(assignment)
                 for number, hand_in in enumerate(latest):
                     progress(f"reading{mark}", number + 1, len(latest))
                     try:
@@ -67,10 +61,11 @@ def review(
                     except IntakeError as error:
                         left_out.append(f"{hand_in.name}: {error}")
         recent = recent or len(exhibits)
-    known = ground.known if ground is not None else {}
+    few = len(exhibits) < LEAST
+    known = known_code(assignment, ground.handouts) if ground is not None and not few else {}
     findings = compared(exhibits, recent, known, assignment.config.seed)
     pairs = recent * (recent - 1) // 2 + recent * (len(exhibits) - recent)
-    return Review(tuple(findings), len(exhibits), pairs, tuple(left_out))
+    return Review(tuple(findings), len(exhibits), pairs, tuple(left_out), (TOO_FEW,) if few else ())
 
 
 def _latest(hand_ins: Sequence[HandIn], counting: Collection[str] | None) -> list[HandIn]:
