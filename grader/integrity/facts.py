@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from grader.integrity import weights
+from grader.integrity.chance import EVERYTHING
 from grader.integrity.exhibit import Exhibit
 from grader.integrity.findings import Finding, grouped
-from grader.integrity.likeness import EVERYTHING, ClassCode, Likeness
+from grader.integrity.likeness import ClassCode, Likeness
 from grader.integrity.writing import Slot, Text
 
 RATE = 0.05  # findings on code that a whole class of independent students is expected to give, by chance
