@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader.assignment import Assignment
@@ -14,8 +14,10 @@ from grader.gather import HandIn, intake_limits, roles_of
 from grader.intake import Submission, read_submission
 from grader.integrity import dataflow
 from grader.integrity.claims import Claim, claims, logged
+from grader.integrity.findings import Place
 from grader.integrity.ground import Ground
 from grader.integrity.sketch import Sketch, sketch
+from grader.integrity.words import Said, said
 from grader.integrity.writing import Handout, Slot, Text, Writing, names_of, serving_of, writing
 from grader.notebook import Notebook, read_notebook
 from grader.records import Record
@@ -32,6 +34,7 @@ class Exhibit:
     training: str
     runs: frozenset[str]
     claims: tuple[Claim, ...]
+    said: Said = field(default_factory=dict)
 
 
 def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapping[str, Record], mark: str) -> Exhibit:
@@ -42,7 +45,9 @@ def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapp
     )
     notebooks = _notebooks(submission, ground)
     written: dict[Slot, Text] = {}
+    words: dict[str, Place] = {}
     for role, notebook in notebooks.items():
+        words.update(said(notebook, role, ground.said))
         written.update(writing(notebook, ground.handouts[role]))
     spec = config.checkpoint
     trained = notebooks.get(spec.notebook) if spec is not None else None
@@ -58,6 +63,7 @@ def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapp
         training=_training(trained, ground.handouts[spec.notebook]) if trained is not None and spec is not None else "",
         runs=logged(trained) if trained is not None else frozenset(),
         claims=tuple(claimed),
+        said=words,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from grader.integrity import weights
+from grader.integrity import weights, words
 from grader.integrity.chance import EVERYTHING
 from grader.integrity.exhibit import Exhibit
 from grader.integrity.findings import Finding, grouped
@@ -22,7 +22,7 @@ def compared(
 ) -> list[Finding]:
     """All findings, those on weights first, then code, logs and claims. The first `recent` are this year's."""
     found = [*_on_weights(exhibits, recent), *_on_code(exhibits, recent, known, seed), *_on_logs(exhibits, recent)]
-    return grouped([*found, *_on_claims(exhibits[:recent])])
+    return grouped([*found, *_on_words(exhibits, recent), *_on_claims(exhibits[:recent])])
 
 
 def _on_code(
@@ -117,6 +117,23 @@ def _on_logs(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
                 "equal machines prints equal logs, but these notebooks build or train in different ways",
                 what="one training seems to have printed both logs: ask whose it is",
             )
+
+
+def _on_words(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
+    found = words.alike([exhibit.said for exhibit in exhibits], recent)
+    for one in found:
+        as_many = sum(other.lines >= one.lines for other in found)
+        yield Finding(
+            kind="words",
+            students=_students(exhibits, one.pair),
+            compared="comments and sentences of four words and more that stand neither in the hand-out nor in the "
+            "solution nor in a correct variant",
+            figure=f"{one.lines} are the same, and at most {words.MOST_HOLDERS} submissions have them",
+            chance=f"{as_many} of the pairs in this class share {one.lines} or more; a source that few others used "
+            "does that too",
+            what="the two say the same in the same words where nobody else does: ask where the words are from",
+            passages=one.passages,
+        )
 
 
 def _on_claims(exhibits: Sequence[Exhibit]) -> Iterator[Finding]:

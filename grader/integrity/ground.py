@@ -10,6 +10,7 @@ from nbformat import NotebookNode
 from grader import template
 from grader.assignment import Assignment
 from grader.bank import Variant, as_read, load_variants, solutions, varied
+from grader.integrity.words import said
 from grader.integrity.writing import Handout, Slot, Text, handout, writing
 from grader.notebook import Cell, Notebook
 
@@ -20,6 +21,7 @@ class Ground:
 
     handouts: Mapping[str, Handout]
     stubs: Mapping[str, Notebook]
+    said: frozenset[str]  # in the hand-out, the solution and the variants, as `words.said` has it
     known: Mapping[Slot, Sequence[Text]] = field(default_factory=dict)
 
 
@@ -41,7 +43,14 @@ def handed_out(assignment: Assignment) -> Ground:
         role: handout(role, stub, [name for name, spec in config.classes.items() if spec.file == role])
         for role, stub in stubs.items()
     }
-    return Ground(handouts, stubs)
+    return Ground(handouts, stubs, _said(assignment, stubs))
+
+
+def _said(assignment: Assignment, stubs: Mapping[str, Notebook]) -> frozenset[str]:
+    notebooks = [*stubs.values(), *_as_read(solutions(assignment)).values()]
+    cells = [cell.source for variant in load_variants(assignment) for cell in variant.cells]
+    notebooks.append(Notebook("variants", tuple(Cell(n, "code", source) for n, source in enumerate(cells))))
+    return frozenset(line for notebook in notebooks for line in said(notebook, notebook.name))
 
 
 def known_code(assignment: Assignment, handouts: Mapping[str, Handout]) -> dict[Slot, list[Text]]:
