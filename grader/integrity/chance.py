@@ -89,7 +89,9 @@ class Chance:
 
     def _ps(self, slot: int, scores: Floats) -> Floats:
         """(pairs,) → (pairs,)"""
-        worse = np.maximum(_ranked(self._ranks[slot], scores), _ranked(self._known[slot], scores))
+        worse = _ranked(self._ranks[slot], scores)
+        if len(self._known[slot]):  # else the class is all that there is to rank against
+            worse = np.maximum(worse, _ranked(self._known[slot], scores))
         return np.where(scores > 0, worse, 1.0)
 
     def _evidence(self, slot: int, scores: Floats, shares: Floats) -> Steps:
