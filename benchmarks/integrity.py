@@ -37,6 +37,7 @@ from grader.integrity import weights
 from grader.integrity.facts import RATE
 from grader.integrity.likeness import ClassCode
 from grader.integrity.sketch import Sketch, sketch
+from grader.integrity.words import said
 from grader.integrity.writing import Writing, writing
 from grader.program import slice_program
 
@@ -253,41 +254,40 @@ def _spread(cosines: Iterable[float]) -> str:
 
 
 def of_cost(sizes: list[int]) -> None:
-    """A class is put together from the texts of 100 solutions, each slot by lot, so that it costs no hours to make."""
-    lot = random.Random(2)
-    begun = time.perf_counter()
+    """CPU seconds of this process, for classes of students with a hand of their own."""
+    begun = time.process_time()
     known = the_ground().known
-    print(f"the hand-out and the variants: {time.perf_counter() - begun:.1f} s")
-    class_ = [independent(lot) for _ in range(20)]
-    read = [{role: bank.as_read(role, notebook) for role, notebook in one.items()} for one in class_]
-    begun = time.perf_counter()
-    texts = [
-        {slot: text for role, n in one.items() for slot, text in writing(n, the_ground().handouts[role]).items()}
-        for one in read
-    ]
-    print(f"one submission's notebooks: {(time.perf_counter() - begun) / len(read):.3f} s")
+    print(f"the hand-out and the variants: {time.process_time() - begun:.1f} s")
     data = (the_assignment().folder / "data/vit.pth").read_bytes()
-    begun = time.perf_counter()
+    begun = time.process_time()
     for _ in range(10):
         sketch(data)
-    print(f"one submission's weights ({len(data) >> 10} KiB): {(time.perf_counter() - begun) / 10:.3f} s")
+    print(f"one submission's weights ({len(data) >> 10} KiB): {(time.process_time() - begun) / 10:.3f} s", flush=True)
     for size in sizes:
-        made = [
-            {slot: lot.choice(texts).get(slot, text) for slot, text in lot.choice(texts).items()} for _ in range(size)
-        ]
-        begun = time.perf_counter()
-        ground = ClassCode(made, size, known, 0)
-        ranked = time.perf_counter()
+        lot = random.Random(2)
+        reading = 0.0
+        class_, speech = [], []
+        for _ in range(size):
+            notebooks = {role: bank.as_read(role, one) for role, one in of_own_hand(lot).items()}
+            begun = time.process_time()
+            texts: Writing = {}
+            for role, notebook in notebooks.items():
+                texts = {**texts, **writing(notebook, the_ground().handouts[role])}
+                speech.append(said(notebook, role, the_ground().said))
+            reading += time.process_time() - begun
+            class_.append(texts)
+        begun = time.process_time()
+        ground = ClassCode(class_, size, known, 0)
+        ranked = time.process_time()
         partners = ground.partners()
-        sought = time.perf_counter()
-        for pair in partners:
-            ground.compare(pair)
-        ended = time.perf_counter()
+        sought = time.process_time()
+        found = ground.findings(RATE)
+        ended = time.process_time()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         print(
-            f"{size:5} submissions, {ground.pairs} pairs: "
-            f"ranks {ranked - begun:.1f} s, partners {sought - ranked:.1f} s, "
-            f"{len(partners)} pairs compared {ended - sought:.1f} s; {memory} MiB",
+            f"{size:5} submissions, {ground.pairs} pairs: read {reading:.1f} s ({reading / size:.3f} each), "
+            f"ranks {ranked - begun:.1f} s, partners {sought - ranked:.1f} s, {len(partners)} pairs compared "
+            f"{ended - 2 * sought + ranked:.1f} s, {len(found)} findings; {memory} MiB",
             flush=True,
         )
 

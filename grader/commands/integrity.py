@@ -51,6 +51,8 @@ def run(arguments: list[str]) -> int:
 
     assignment = load_assignment(options.assignment)
     found = write(assignment, options.submissions, options.last_year, options.out)
+    for line in found.left_out[:MOST_NAMED]:  # after grading, the results have said so
+        warn(f"not held against the others: {line}")
     if (options.out / NAME).is_file():
         known = Known(assignment, {}, _names(options.out), ENGLISH)
         _show(found, *standings_in(options.out, known), options.out, assignment)
@@ -89,8 +91,6 @@ def write(
     found = replace(found, of=of)
     write_whole(out / SHEET, sheet(found.findings).encode())
     write_whole(out / KEPT, to_json(found))
-    for line in found.left_out[:MOST_NAMED]:
-        warn(f"not held against the others: {line}")
     with unread(sys.stdout):
         print(
             f"{found.submissions} submissions, {found.pairs} pairs: {_counted(found.findings)}; written: {out}/{SHEET}"
