@@ -1,7 +1,8 @@
 """What grader.integrity finds, and what it costs.
 
-    python benchmarks/integrity.py code          200 independent correct solutions, put together from the variants; then
-                                                 the same class with 20 copies in it, for each way of copying
+    python benchmarks/integrity.py code SEED…    for each seed 200 independent correct solutions, put together from the
+                                                 variants, and 200 by students with a hand of their own; to those of the
+                                                 first two seeds 20 copies are added, for each way of copying
     python benchmarks/integrity.py weights       small models trained apart, and 20 copies of each kind
     python benchmarks/integrity.py cost N…       made-up classes of so many: seconds and memory, by step
 
@@ -16,6 +17,7 @@ import random
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -26,18 +28,20 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from copies import WAYS, copies, independent, the_assignment, the_ground, written
+from copies import WAYS, Notebooks, copies, independent, the_assignment, the_ground, written
+from hands import own_hand
 
 from grader import bank
 from grader.checkpoint import held_out
 from grader.integrity import weights
+from grader.integrity.facts import RATE
 from grader.integrity.likeness import ClassCode
-from grader.integrity.review import RATE
 from grader.integrity.sketch import Sketch, sketch
+from grader.integrity.words import said
 from grader.integrity.writing import Writing, writing
 from grader.program import slice_program
 
-CLASS, PLANTED, OTHER_CLASSES = 200, 20, 2
+CLASS, PLANTED, WITH_COPIES = 200, 20, 2
 IMAGES, EPOCHS, APART = 1000, 8, 8
 SETTINGS = {"img_size": 28, "patch_size": 7, "in_chans": 1, "embed_dim": 32, "depth": 2, "num_heads": 4}
 HEADS, WIDTH = 4, 8
@@ -48,30 +52,42 @@ T = TypeVar("T")
 # ---- code -----------------------------------------------------------------------------------------------------------
 
 
-def of_code() -> None:
-    lot = random.Random(1)
-    class_ = [independent(lot) for _ in range(CLASS)]
-    texts = [written(notebooks) for notebooks in class_]
-    _independent(1, texts)
-    known = the_ground().known
+def of_code(seeds: Sequence[int]) -> None:
+    """Classes of 200 for each seed, in both ways; copies are added to the first two."""
+    for name, student in (("by lot", independent), ("with a hand of their own", of_own_hand)):
+        for number, seed in enumerate(seeds):
+            lot = random.Random(seed)
+            class_ = [student(lot) for _ in range(CLASS)]
+            texts = [written(notebooks) for notebooks in class_]
+            _independent(f"{name}, seed {seed}", texts)
+            if number < WITH_COPIES:
+                _copied(class_, texts, seed)
+
+
+def of_own_hand(lot: random.Random) -> Notebooks:
+    return own_hand(independent(lot), lot)
+
+
+def _copied(class_: Sequence[Notebooks], texts: Sequence[Writing], seed: int) -> None:
     for way in WAYS:
-        planted = copies(class_, way, PLANTED, random.Random(way))
+        planted = copies(class_, way, PLANTED, random.Random(f"{way} {seed}"))
         everyone = [*texts, *(written(notebooks) for _, notebooks in planted)]
         pairs = {(donor, CLASS + number) for number, (donor, _) in enumerate(planted)}
-        found = ClassCode(everyone, len(everyone), known, 0).findings(RATE)
-        hits = [one.expected for one in found if one.pair in pairs]
-        weakest = f"{max(hits):.1g}" if hits else "-"
-        print(f"{way:42} {len(hits):2} of {PLANTED}  weakest {weakest:7} others {len(found) - len(hits)}", flush=True)
-    for number in range(2, OTHER_CLASSES + 2):
-        more = random.Random(98 + number)
-        _independent(number, [written(independent(more)) for _ in range(CLASS)])
+        found = ClassCode(everyone, len(everyone), the_ground().known, 0).findings(RATE)
+        hits = sorted(one.expected for one in found if one.pair in pairs)
+        middle = f"middle {hits[len(hits) // 2]:.1g}" if hits else ""
+        print(f"  {way:42} {len(hits):2} of {PLANTED}, others {len(found) - len(hits)}  {middle}", flush=True)
 
 
-def _independent(number: int, texts: Sequence[Writing]) -> None:
-    found = ClassCode(texts, len(texts), the_ground().known, number - 1).findings(float("inf"))
+def _independent(name: str, texts: Sequence[Writing]) -> None:
+    found = ClassCode(texts, len(texts), the_ground().known, 0).findings(float("inf"))
     count, pairs = sum(one.expected < RATE for one in found), len(texts) * (len(texts) - 1) // 2
     most = f"of the most alike pair {found[0].expected:.2g} are expected by chance"
-    print(f"independent class {number}: {count} findings among {pairs} pairs; {most}", flush=True)
+    print(f"independent, {name}: {count} findings among {pairs} pairs; {most}", flush=True)
+    for role in sorted({slot.role for one in texts for slot in one}):
+        whole = Counter(frozenset((s, t.fingerprints) for s, t in one.items() if s.role == role) for one in texts)
+        same = sum(held * (held - 1) // 2 for held in whole.values())
+        print(f"  {same} pairs have the same code throughout {role}", flush=True)
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
@@ -238,41 +254,40 @@ def _spread(cosines: Iterable[float]) -> str:
 
 
 def of_cost(sizes: list[int]) -> None:
-    """A class is put together from the texts of 100 solutions, each slot by lot, so that it costs no hours to make."""
-    lot = random.Random(2)
-    begun = time.perf_counter()
+    """CPU seconds of this process, for classes of students with a hand of their own."""
+    begun = time.process_time()
     known = the_ground().known
-    print(f"the hand-out and the variants: {time.perf_counter() - begun:.1f} s")
-    class_ = [independent(lot) for _ in range(20)]
-    read = [{role: bank.as_read(role, notebook) for role, notebook in one.items()} for one in class_]
-    begun = time.perf_counter()
-    texts = [
-        {slot: text for role, n in one.items() for slot, text in writing(n, the_ground().handouts[role]).items()}
-        for one in read
-    ]
-    print(f"one submission's notebooks: {(time.perf_counter() - begun) / len(read):.3f} s")
+    print(f"the hand-out and the variants: {time.process_time() - begun:.1f} s")
     data = (the_assignment().folder / "data/vit.pth").read_bytes()
-    begun = time.perf_counter()
+    begun = time.process_time()
     for _ in range(10):
         sketch(data)
-    print(f"one submission's weights ({len(data) >> 10} KiB): {(time.perf_counter() - begun) / 10:.3f} s")
+    print(f"one submission's weights ({len(data) >> 10} KiB): {(time.process_time() - begun) / 10:.3f} s", flush=True)
     for size in sizes:
-        made = [
-            {slot: lot.choice(texts).get(slot, text) for slot, text in lot.choice(texts).items()} for _ in range(size)
-        ]
-        begun = time.perf_counter()
-        ground = ClassCode(made, size, known, 0)
-        ranked = time.perf_counter()
+        lot = random.Random(2)
+        reading = 0.0
+        class_, speech = [], []
+        for _ in range(size):
+            notebooks = {role: bank.as_read(role, one) for role, one in of_own_hand(lot).items()}
+            begun = time.process_time()
+            texts: Writing = {}
+            for role, notebook in notebooks.items():
+                texts = {**texts, **writing(notebook, the_ground().handouts[role])}
+                speech.append(said(notebook, role, the_ground().said))
+            reading += time.process_time() - begun
+            class_.append(texts)
+        begun = time.process_time()
+        ground = ClassCode(class_, size, known, 0)
+        ranked = time.process_time()
         partners = ground.partners()
-        sought = time.perf_counter()
-        for pair in partners:
-            ground.compare(pair)
-        ended = time.perf_counter()
+        sought = time.process_time()
+        found = ground.findings(RATE)
+        ended = time.process_time()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         print(
-            f"{size:5} submissions, {ground.pairs} pairs: "
-            f"ranks {ranked - begun:.1f} s, partners {sought - ranked:.1f} s, "
-            f"{len(partners)} pairs compared {ended - sought:.1f} s; {memory} MiB",
+            f"{size:5} submissions, {ground.pairs} pairs: read {reading:.1f} s ({reading / size:.3f} each), "
+            f"ranks {ranked - begun:.1f} s, partners {sought - ranked:.1f} s, {len(partners)} pairs compared "
+            f"{ended - 2 * sought + ranked:.1f} s, {len(found)} findings; {memory} MiB",
             flush=True,
         )
 
@@ -280,7 +295,9 @@ def of_cost(sizes: list[int]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["cost"]:
         of_cost([int(size) for size in sys.argv[2:]] or [300, 5000])
-    elif sys.argv[1:] in (["code"], ["weights"]):
-        {"code": of_code, "weights": of_weights}[sys.argv[1]]()
+    elif sys.argv[1:2] == ["code"] and sys.argv[2:]:
+        of_code([int(seed) for seed in sys.argv[2:]])
+    elif sys.argv[1:] == ["weights"]:
+        of_weights()
     else:
         print(__doc__)

@@ -21,13 +21,14 @@ from torch import nn
 from grader.assignment import Assignment, load_assignment
 from grader.bank import Variant, as_read, load_variants, solutions, varied
 from grader.errors import AssignmentError
-from grader.integrity.review import Ground, ground_of
+from grader.integrity.ground import Ground, ground_of
 from grader.integrity.writing import Slot, Text, writing
 
 Notebooks = Mapping[str, NotebookNode]
 PLAIN = 0.15  # how often the reference's own code is taken: the obvious lines, which many write
 PARTS = ("pe", "attention", "encoder", "decoder", "patch", "vit_attention", "mlp", "block", "vit", "settings")
 _ALONE = ("layers", "whole")  # both layers in one; all in one cell
+_EXTENDS = "decoder_extends_encoder"  # the reference's own, and no other
 _COMMENTS = ("# 먼저 필요한 값을 준비한다", "# 여기서 크기를 맞춘다", "# 결과를 계산한다", "# 마스크를 적용한다")
 
 
@@ -56,9 +57,12 @@ def independent(lot: random.Random) -> Notebooks:
     parts: Sequence[str] = PARTS
     if lot.random() < 0.3:
         parts = ["layers", *(part for part in PARTS if part not in ("encoder", "decoder"))]
+    changed: set[str] = set()
     for part in parts:
         if lot.random() >= PLAIN:
-            notebooks = varied(notebooks, lot.choice(by_part[part]))
+            fit = [one for one in by_part[part] if one.id != _EXTENDS or "encoder" not in changed]
+            notebooks = varied(notebooks, lot.choice(fit))
+            changed.add(part)
     return notebooks
 
 
@@ -146,7 +150,7 @@ class _Renamer(ast.NodeTransformer):
 
 
 def renamed(notebooks: Notebooks, lot: random.Random) -> Notebooks:
-    given = frozenset(dir(nn.Module)).union(*(hand.attributes for hand in the_ground().handouts.values()))
+    given = frozenset(dir(nn.Module())).union(*(hand.attributes for hand in the_ground().handouts.values()))
     return _each_tree(notebooks, lambda tree: _Renamer(lot, given).visit(tree))
 
 

@@ -9,21 +9,27 @@ import json
 import pickle
 import random
 import struct
+import time
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from conftest import PART2, HandIn, small_assignment
-from copies import WAYS, Notebooks, independent, the_ground, written
+from copies import WAYS, Notebooks, independent, the_assignment, the_ground, written
 
+from grader.bank import solutions
 from grader.cli import main
-from grader.integrity import claims, weights
+from grader.integrity import claims, weights, words
+from grader.integrity.chance import EVERYTHING, Chance, Drawn
 from grader.integrity.dataflow import imports, statements
+from grader.integrity.exhibit import Exhibit
+from grader.integrity.facts import RATE, compared
 from grader.integrity.findings import Finding, Passage, Place, grouped, sheet
 from grader.integrity.likeness import ClassCode
-from grader.integrity.review import RATE, Exhibit, compared
 from grader.integrity.sketch import sketch
 from grader.integrity.writing import writing
 from grader.notebook import Cell, Notebook, read_notebook
@@ -36,6 +42,9 @@ def attend(q, k, v, mask):
     weights = F.softmax(scores.masked_fill(mask == 0, -1e9), dim=-1)
     return torch.matmul(weights, v) + count
 """
+
+
+NEWLINE = "\n"
 
 
 def fingerprints(source: str) -> frozenset[int]:
@@ -66,6 +75,12 @@ def test_the_same_computation_has_the_same_fingerprints(other: str) -> None:
 @pytest.mark.parametrize(("old", "new"), [("/ math.sqrt(16)", "* 0.25"), ("-1e9", "-1e4"), ("-2, -1", "2, 3")])
 def test_another_computation_has_others(old: str, new: str) -> None:
     assert fingerprints(PLAIN.replace(old, new)) != fingerprints(PLAIN)
+
+
+def test_a_method_that_is_put_into_its_class_later_is_the_same_method() -> None:
+    method = "def forward(self, x):\n    return x * self.scale - 1\n"
+    inside = f"class A(Mlp):\n    {method.replace(NEWLINE, NEWLINE + '    ')}"
+    assert fingerprints(f"class A(Mlp):\n    pass\n{method}A.forward = forward") == fingerprints(inside)
 
 
 def test_an_untouched_template_and_given_code_are_nothing_that_a_student_wrote() -> None:
@@ -114,6 +129,38 @@ def test_copies_are_found_and_independent_work_is_not(class_: list[Notebooks]) -
         assert passages
         assert any(passage.seen == 2 for passage in passages)
         assert passages[0].left.text
+
+
+@pytest.mark.parametrize("way", list(WAYS)[1:7])
+def test_a_copy_of_the_solution_says_the_same_in_every_class_however_it_is_dressed(way: str) -> None:
+    solved = solutions(the_assignment())
+    copied = written(WAYS[way](solved, random.Random(way)))
+    for slot, text in written(solved).items():
+        assert copied[slot].fingerprints == text.fingerprints, slot
+
+
+def test_a_part_of_the_classes_is_enough_and_two_of_them_are_not() -> None:
+    drawn = np.random.default_rng(0)
+    scores = drawn.random((10, 5_000))
+    shares = scores**3
+    chance = Chance([Drawn(f"part{n % 2}", scores[n], shares[n], ()) for n in range(10)])
+    copied = [np.where(np.arange(10) < most, 0.995, 0.2) for most in (10, 7, 2)]
+    found, where = chance.looked_at(np.array(copied).T, np.array(copied).T)
+    assert (found < 1e-7).tolist() == [True, True, False]
+    assert where[0] == EVERYTHING
+    below_half, _ = chance.looked_at(np.full((10, 1), 0.995), np.full((10, 1), 0.4))
+    assert below_half[0] == 1
+
+
+def test_slots_that_go_together_are_one() -> None:
+    one, other, last = np.random.default_rng(0).random((3, 5_000))
+
+    def found(*slots: npt.NDArray[np.float64]) -> float:
+        copied = np.full((len(slots), 1), 0.999)
+        return float(Chance([Drawn("part1", slot, slot, ()) for slot in slots]).looked_at(copied, copied)[0][0])
+
+    assert found(one, one, last) == pytest.approx(found(one, last), rel=0.2)
+    assert found(one, other, last) < 0.1 * found(one, last)
 
 
 def test_last_years_are_held_against_this_years_and_not_against_each_other(class_: list[Notebooks]) -> None:
@@ -282,6 +329,40 @@ def test_a_log_in_two_notebooks_that_train_apart_is_a_finding_and_one_that_is_eq
     assert [(one.kind, one.students) for one in found] == [("log", ("1", "3")), ("log", ("2", "3"))]
 
 
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def said_in(*lines: str, kind: Literal["code", "markdown"] = "code") -> dict[str, Place]:
+    cells = tuple(Cell(index=n, kind=kind, source=line) for n, line in enumerate(lines))
+    return words.said(Notebook(name="x", cells=cells), "part1", {"this line was handed out to all"})
+
+
+OWN = [f"x = {n}  # the {n}th thing that I do beacuse I like it" for n in range(3)]
+
+
+def test_words_that_two_share_and_nobody_else_has_are_found() -> None:
+    common = "# split the heads as the lecture says"
+    others = [said_in(common, f"# my {n}th own remark on all of this") for n in range(5)]
+    pair = [said_in(*OWN, common), said_in(*(line.replace("I LIKE", "i like") for line in OWN), common)]
+    assert [(one.pair, one.lines) for one in words.alike([*others, *pair], 7)] == [((5, 6), 3)]
+    assert words.alike([*others, said_in(*OWN[:2]), said_in(*OWN[:2])], 7) == []
+    assert words.alike([*others, *pair, *pair], 9) == []
+    assert words.alike([*others, *pair], 5) == []
+
+
+def test_short_lines_code_and_what_was_handed_out_are_not_words_of_ones_own() -> None:
+    assert said_in("# This line was handed out, to all!", "# compute", "scores = matmul(one, two, three, four)") == {}
+    assert list(said_in("I see that it is better. So I kept it", kind="markdown")) == ["i see that it is better"]
+
+
+@pytest.mark.parametrize("line", ["# " + " " * 300_000, "#" * 300_000, " #" * 150_000, "a b c d " * 40_000])
+def test_hostile_words_cost_nothing(line: str) -> None:
+    begun = time.process_time()
+    said_in(line)
+    said_in(line, kind="markdown")
+    assert time.process_time() - begun < 2
+
+
 # ---- findings and the verb ------------------------------------------------------------------------------------------
 
 
@@ -318,6 +399,7 @@ def test_the_verb_writes_the_sheet(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "honestly" in rows[0]["what"]
     said = capsys.readouterr()
     assert "2 submissions, 1 pairs: 1 on weights" in said.out
+    assert "fewer than 8 submissions" in said.out
     assert "1102444013.zip" in said.err
 
 

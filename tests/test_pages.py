@@ -13,11 +13,14 @@ from page_records import CLASSES, FAULT_OF_OURS, full, hostile, partial
 from test_inert_reports import HOSTILE
 
 from grader.gather import HandIn
+from grader.integrity.findings import Finding, Passage, Place, Review
 from grader.ledger import Listed
 from grader.records import Figure, Matrix, Record, from_json, to_json
+from grader.report.pages.class_rows import Course
+from grader.report.pages.classroom import classroom_page
 from grader.report.pages.pictures import picture
 from grader.report.pages.student import Audience, student_page
-from grader.report.results import Standing, class_page, file_name, summarise, write_results
+from grader.report.results import Standing, class_page, file_name, reviewed_of, summarise, write_results
 from grader.work import Outcome
 
 MARKUP = (
@@ -197,6 +200,56 @@ def test_each_student_has_a_page_and_one_for_the_instructor_until_they_have_left
     assert len(list(tmp_path.rglob("*.html"))) == 5
     assert "is Ankle boot" in (tmp_path / "class" / class_page("../up")).read_text(encoding="utf-8")
     assert "is Ankle boot" not in (tmp_path / "pages" / f"{file_name('../up')}.html").read_text(encoding="utf-8")
+
+
+# ---- whether the work is the student's own --------------------------------------------------------------------------
+
+
+def a_review(text: str = "scores = q @ k") -> Review:
+    sides = [Place(role="part1", cell=cell, line=3, text=f"{text}  # by {cell}") for cell in (5, 7)]
+    finding = Finding(
+        kind="code", students=("1102444022", "1102444021"), compared=f"compared {text}", figure=f"figure {text}",
+        chance=f"0.01 {text}", what=f"what {text}", group=("1102444021", "1102444022", "3 (last year)"),
+        passages=(Passage(left=sides[0], right=sides[1], seen=2),),
+    )  # fmt: skip
+    return Review(findings=(finding,), submissions=3, pairs=3)
+
+
+def test_what_was_found_stands_on_the_instructors_pages_alone(tmp_path: Path) -> None:
+    everyone = [standing("1102444021"), standing("1102444022"), standing("1102444023")]
+    summary = summarise(everyone, "a", "1", [])
+    index = classroom_page(everyone, summary, Course("The course", ()), a_review())
+    write_results(tmp_path, everyone, summary, ["attention"], index, review=a_review())
+    for one in everyone:
+        others = {other.student_id for other in everyone} - {one.student_id}
+        for name in (f"pages/{one.student_id}.html", f"records/{one.student_id}.json"):
+            data = (tmp_path / name).read_text(encoding="utf-8")
+            assert not [word for word in (*others, "last year", "figure scores", "own-work", "by 7") if word in data]
+    assert all(student not in (tmp_path / "summary.json").read_text() for student in ("last year", "figure scores"))
+    shown = Page((tmp_path / "class/1102444021.html").read_bytes())
+    assert "Code: 1102444022" in shown.text
+    assert "1102444021 , 1102444022 , 3 (last year)" in shown.text
+    assert shown.text.index("# by 7") < shown.text.index("# by 5")  # the student's own line on the left
+    assert ("a", {"href": "./1102444022.html"}) in shown.elements
+    assert "Nothing was found" in Page((tmp_path / "class/1102444023.html").read_bytes()).text
+    listed = Page((tmp_path / "class/index.html").read_bytes()).text
+    assert "figure scores = q @ k" in listed
+    assert "3 (last year)" in listed
+
+
+def test_without_a_review_nothing_is_said_of_one() -> None:
+    assert "student’s own" not in page(partial(), "instructor").text
+
+
+def test_what_was_found_stays_text() -> None:
+    everyone = [standing("1102444021"), standing("1102444022")]
+    reviewed = reviewed_of(a_review(EVERYTHING), everyone)
+    record = everyone[0].record
+    assert record is not None
+    plain = Page(student_page(record, "instructor")).elements
+    shown = Page(student_page(record, "instructor", reviewed=reviewed)).elements
+    assert {tag for tag, _ in shown} <= {tag for tag, _ in plain} | {"section", "header", "pre", "h4", "dl", "dt", "dd"}
+    assert not [attrs for _, attrs in shown if any(name.startswith("on") for name in attrs)]
 
 
 # ---- in a browser ---------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from grader.commands.common import (
     warn,
     warn_of_no_sandbox,
 )
+from grader.commands.integrity import kept_review
 from grader.commands.watching import watched
 from grader.errors import GraderError, UsageError
 from grader.inert import one_line
@@ -89,16 +90,16 @@ def run(options: argparse.Namespace) -> int:
         warn(f"interrupted; what was graded is kept in {options.out}: the same command goes on from there")
         return INTERRUPTED
     code = finish(options, known)
-    if options.integrity or options.last_year:
+    if not options.no_integrity:
         try:
-            _hold_against_each_other(plan, options.last_year or [])
+            _hold_against_each_other(plan, options.last_year or [], known)
         except KeyboardInterrupt:
             warn(f"interrupted; the marks are written, the submissions not yet held against each other: {AGAIN}")
             return INTERRUPTED
     return code
 
 
-def _hold_against_each_other(plan: Plan, last_year: Sequence[Path]) -> None:
+def _hold_against_each_other(plan: Plan, last_year: Sequence[Path], known: Known) -> None:
     """A whole class alone: a part of it does not tell what is usual. No mark and no exit code hangs on it."""
     if plan.shard != (1, 1):
         warn(f"a part of a class is not held against itself; when all parts are merged: {AGAIN}")
@@ -106,9 +107,13 @@ def _hold_against_each_other(plan: Plan, last_year: Sequence[Path]) -> None:
     from grader.commands import integrity
 
     try:
-        integrity.write(plan.assignment, plan.paths, last_year, plan.out)
+        integrity.after_grading(plan.paths, last_year, plan.out, known)
     except GraderError as error:
         warn(f"the submissions were not held against each other: {error}")
+    except Exception as error:  # noqa: BLE001 - a fault of ours, which may neither stop a batch nor change how it ended
+        warn(
+            f"the submissions were not held against each other: the grader is at fault: {type(error).__name__}: {error}"
+        )
 
 
 def _prepare_cluster(options: argparse.Namespace) -> None:
@@ -170,15 +175,34 @@ def take_marks(known: Known, out: Path) -> None:
 
 def finish(options: argparse.Namespace, known: Known) -> int:
     """Write the results from the journal in `options.out`, say how the class did, and return the exit code."""
+    from grader.report import results
+    from grader.report.pages.classroom import classroom_page, course_of
+
+    out, fail_under = options.out, options.fail_under
+    everyone, summary = standings_in(out, known)
+    review = kept_review(out)
+    config = known.assignment.config
+    index = classroom_page(everyone, summary, course_of(config), review)
+    results.write_results(out, everyone, summary, list(known.assignment.maxima), index, known.language, review)
+    with reports.quoted(options.github, sys.stdout), unread(sys.stdout):
+        for line in _closing(everyone, summary, out):
+            print(line)
+    reports.write_class(options, everyone, summary)
+    if summary.problems or summary.needs_person:
+        return NOT_GRADED
+    below = [s for s in everyone if s.record and fail_under is not None and s.record.score < fail_under]
+    return POINTS_LOST if below else FULL_MARKS
+
+
+def standings_in(out: Path, known: Known) -> tuple[list[Standing], Summary]:
+    """Everyone in the journal in `out` and on the roster, a person's marks included. Raises UsageError."""
     from msgspec.structs import replace
 
     import grader
     from grader import batch
     from grader.marks import unused, with_marks
     from grader.report import results
-    from grader.report.pages.classroom import classroom_page, course_of
 
-    out, fail_under = options.out, options.fail_under
     maxima = known.assignment.maxima
     with batch.opened(out) as ledger:
         listed, facts, marks = ledger.listed(), ledger.facts(), ledger.marks()
@@ -190,16 +214,7 @@ def finish(options: argparse.Namespace, known: Known) -> int:
     left_out = json.loads(facts.get("left_out", "[]"))
     without_effect = unused({s.student_id: s.record for s in everyone if s.record is not None}, marks, maxima)
     summary = results.summarise(everyone, known.assignment.config.id, grader.__version__, left_out, without_effect)
-    index = classroom_page(everyone, summary, course_of(known.assignment.config))
-    results.write_results(out, everyone, summary, list(maxima), index, known.language)
-    with reports.quoted(options.github, sys.stdout), unread(sys.stdout):
-        for line in _closing(everyone, summary, out):
-            print(line)
-    reports.write_class(options, everyone, summary)
-    if summary.problems or summary.needs_person:
-        return NOT_GRADED
-    below = [s for s in everyone if s.record and fail_under is not None and s.record.score < fail_under]
-    return POINTS_LOST if below else FULL_MARKS
+    return everyone, summary
 
 
 def _closing(everyone: Sequence[Standing], summary: Summary, out: Path) -> Iterator[str]:

@@ -99,7 +99,7 @@ def run(arguments: list[str]) -> int:
         "--dask", metavar="ADDRESS", help="grade on the cluster of this scheduler (docs/many-machines.md)"
     )
     many.add_argument("--last-year", type=a_path, nargs="+", metavar="FOLDER", help=HELP_LAST_YEAR)
-    many.add_argument("--integrity", action="store_true", help="then hold the submissions against each other")
+    many.add_argument("--no-integrity", action="store_true", help="do not hold the submissions against each other")
     many.add_argument("--fail-under", type=float, metavar="POINTS", help=HELP_FAIL_UNDER)
     parser.add_argument("--version", action="version", version=f"grader {__version__}")
     options = parser.parse_args(arguments)
@@ -126,7 +126,7 @@ def _refuse_for_one(options: argparse.Namespace) -> None:
         raise UsageError("--audience says whom a page is for: name the page with --html")
     if len(options.submissions) > 1:
         raise UsageError("several submissions: name a folder for their results with --out, or grade one at a time")
-    for flag in ("jobs", "roster", "only", "force", "shard", "dask", "last_year", "integrity", "fail_under"):
+    for flag in ("jobs", "roster", "only", "force", "shard", "dask", "last_year", "no_integrity", "fail_under"):
         if getattr(options, flag):
             raise UsageError(
                 f"--{flag.replace('_', '-')} is for a whole class: name a folder for the results with --out"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,10 +15,12 @@ from grader.errors import UsageError
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment
-    from grader.integrity.findings import Finding
+    from grader.commands.batch import Known
+    from grader.integrity.findings import Finding, Review
     from grader.records import Record
+    from grader.report.results import Standing, Summary
 
-SHEET = "integrity.csv"
+SHEET, KEPT = "integrity.csv", "integrity.json"
 HELP_LAST_YEAR = "a folder of earlier submissions, held against this year's"
 INTEGRITY = """\
 Hold the submissions of a class against each other, and each one's claims against its weights. What is found are facts
@@ -25,7 +29,8 @@ for a person to judge, each with how often it would come about by chance; no mar
   python grade.py integrity SUBMISSIONS/ --out results/                        writes results/integrity.csv
   python grade.py integrity SUBMISSIONS/ --last-year 2024/ --out results/      last year's as well
 
-The measured accuracies are taken from the results in that folder, where a class was graded into it.
+The measured accuracies are taken from the results in that folder, where a class was graded into it; what is found then
+stands on the pages in class/ too. Grading a class does this by itself, unless it is told --no-integrity.
 """
 MOST_NAMED = 10
 
@@ -40,18 +45,31 @@ def run(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     from grader.assignment import load_assignment
+    from grader.commands.batch import Known, standings_in
+    from grader.language import ENGLISH
+    from grader.ledger import NAME
 
-    write(load_assignment(options.assignment), options.submissions, options.last_year, options.out)
+    assignment = load_assignment(options.assignment)
+    found = write(assignment, options.submissions, options.last_year, options.out)
+    for line in found.left_out[:MOST_NAMED]:  # after grading, the results have said so
+        warn(f"not held against the others: {line}")
+    if (options.out / NAME).is_file():
+        known = Known(assignment, {}, _names(options.out), ENGLISH)
+        _show(found, *standings_in(options.out, known), options.out, assignment)
     return FULL_MARKS
 
 
-def write(assignment: Assignment, submissions: Sequence[Path], last_year: Sequence[Path], out: Path) -> None:
-    """Review the class, and write the sheet beside what was graded into `out`.
+def write(
+    assignment: Assignment, submissions: Sequence[Path], last_year: Sequence[Path], out: Path, of: str = ""
+) -> Review:
+    """Review the class, and write what was found beside what was graded into `out`.
 
-    Raises IntakeError, UsageError and AssignmentError.
+    of: what is reviewed, for `Review.of`. Raises IntakeError, UsageError and AssignmentError.
     """
+    from msgspec.structs import replace
+
     from grader.files import write_whole
-    from grader.integrity.findings import sheet
+    from grader.integrity.findings import sheet, to_json
     from grader.integrity.review import review
 
     if not out.is_dir():
@@ -70,13 +88,70 @@ def write(assignment: Assignment, submissions: Sequence[Path], last_year: Sequen
             counting=counting,
             progress=progress,
         )
+    found = replace(found, of=of)
     write_whole(out / SHEET, sheet(found.findings).encode())
-    for line in found.left_out[:MOST_NAMED]:
-        warn(f"not held against the others: {line}")
+    write_whole(out / KEPT, to_json(found))
     with unread(sys.stdout):
         print(
             f"{found.submissions} submissions, {found.pairs} pairs: {_counted(found.findings)}; written: {out}/{SHEET}"
         )
+        for line in found.unsaid:
+            print(line)
+    return found
+
+
+def after_grading(submissions: Sequence[Path], last_year: Sequence[Path], out: Path, known: Known) -> None:
+    """Review a class that was just graded into `out`, and show it on the instructors' pages.
+
+    What was reviewed before and is the same again is left as it is. Raises IntakeError, UsageError and AssignmentError.
+    """
+    from grader.commands.batch import standings_in
+
+    everyone, summary = standings_in(out, known)
+    if sum(standing.counts is not None for standing in everyone) < 2:
+        return
+    of = _fingerprint(everyone, summary.grader_version, last_year)
+    kept = kept_review(out)
+    if kept is not None and kept.of == of and not last_year:
+        return
+    _show(write(known.assignment, submissions, last_year, out, of), everyone, summary, out, known.assignment)
+
+
+def kept_review(out: Path) -> Review | None:
+    """The last review that was written into this folder."""
+    from grader.integrity.findings import from_json
+
+    try:
+        return from_json((out / KEPT).read_bytes())
+    except OSError:
+        return None
+
+
+def _fingerprint(everyone: Sequence[Standing], version: str, last_year: Sequence[Path]) -> str:
+    counting = sorted((s.counts.hand_in.name, s.counts.key) for s in everyone if s.counts is not None)
+    return hashlib.sha256(repr((version, counting, list(map(str, last_year)))).encode()).hexdigest()
+
+
+def _show(review: Review, everyone: Sequence[Standing], summary: Summary, out: Path, assignment: Assignment) -> None:
+    """Write the instructors' pages anew, with what was found."""
+    from grader.report.pages.classroom import classroom_page, course_of
+    from grader.report.results import write_class_pages
+
+    index = classroom_page(everyone, summary, course_of(assignment.config), review)
+    write_class_pages(out, everyone, index, review)
+
+
+def _names(out: Path) -> dict[str, str]:
+    """The roster as the sheet of the results has it."""
+    from grader.inert import from_cell
+    from grader.report.results import GRADES
+
+    try:
+        with (out / GRADES).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    return {from_cell(row["student_id"]): from_cell(row.get("name") or "") for row in rows if row.get("student_id")}
 
 
 def _counted(findings: Sequence[Finding]) -> str:

@@ -1,8 +1,11 @@
 """Facts on whether the work is the student's own, for a person to judge: never a verdict, and no mark hangs on them.
 
     archives ─ intake ─▶ writing (code)   ─▶ likeness ─┐
-                     ├─▶ sketch  (weights) ─▶ weights  ├─▶ findings ─▶ integrity.csv
+                     ├─▶ sketch  (weights) ─▶ weights  ├─▶ facts ─▶ findings ─▶ integrity.csv
                      └─▶ notebook, record  ─▶ claims  ─┘
+
+ground.py holds what is known before (hand-out, variants), exhibit.py what is kept of one submission, facts.py makes
+findings of what is alike, review.py goes over a class.
 
 Each finding says what was compared, a figure, and how often such a figure would come about by chance. Everything here
 runs on the trusted side and executes nothing of a student's: code is parsed, weights are read as numbers.

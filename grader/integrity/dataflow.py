@@ -103,6 +103,7 @@ class Reader:
         self._made: list[Node] = []
         self._count = 0
         self._found: list[tuple[list[Node], int, int]] = []  # what was made, line, plain
+        self._function_node = self.node("function")
         self._ends: list[Node] = []  # what is returned, kept or done: the rest counts where it leads to one of these
 
     def read(self, node: ast.stmt) -> list[Statement]:
@@ -204,13 +205,14 @@ class Reader:
         elif isinstance(target, ast.Subscript):
             # The variable stays what it was: two stores into one table may stand in either order.
             self.end("store", self.expression(target.value, scope), self.expression(target.slice, scope), value)
-        elif isinstance(target, ast.Attribute):
+        elif isinstance(target, ast.Attribute) and value is not self._function_node:
+            # A method that is put into its class later is the same method.
             self.end("store", self.expression(target.value, scope), value)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, outer: Scope) -> None:
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         arguments += [argument for argument in (node.args.vararg, node.args.kwarg) if argument is not None]
-        outer[node.name] = self.node("function")
+        outer[node.name] = self._function_node
         scope = dict(outer)
         scope.update((argument.arg, self.node(f"argument {place}")) for place, argument in enumerate(arguments))
         self.block(node.body, scope)

@@ -6,6 +6,9 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+import msgspec
+from msgspec.structs import replace
+
 from grader.inert import cell, one_line
 from grader.records import Frozen
 
@@ -51,10 +54,36 @@ class Finding(Frozen, frozen=True):
     group: tuple[str, ...] = ()
 
 
+class Review(Frozen, frozen=True):
+    """What was found, in how many submissions, of how many pairs; and what could not be read.
+
+    unsaid: what nothing can be said of in this class, and why.
+    of: a fingerprint of what was reviewed, by whoever keeps it; "" where nobody said.
+    """
+
+    findings: tuple[Finding, ...]
+    submissions: int
+    pairs: int
+    left_out: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = ()
+    of: str = ""
+
+
+def to_json(review: Review) -> bytes:
+    """The review as it is kept beside the results."""
+    return msgspec.json.encode(review)
+
+
+def from_json(data: bytes) -> Review | None:
+    """What `to_json` kept; None where it is damaged, or of another version."""
+    try:
+        return msgspec.json.decode(data, type=Review)
+    except msgspec.MsgspecError:
+        return None
+
+
 def grouped(findings: Sequence[Finding]) -> list[Finding]:
     """Each finding about two with its group: who hangs together by findings of that kind."""
-    from msgspec.structs import replace
-
     above: dict[tuple[str, str], tuple[str, str]] = {}
 
     def top(key: tuple[str, str]) -> tuple[str, str]:

@@ -1,15 +1,9 @@
 """How alike two students' code is, against how alike code of this class is anyway.
 
-1. A fingerprint weighs as many bits as it is rare: log2 of how many submissions and correct variants there are over
-   how many others hold it. What the hand-out gives was never counted; what everybody writes weighs nothing.
-2. In each slot (a class to be written), the shared weight, times the share of the longer text that is shared, is ranked
-   among pairs of the class that are drawn at random, and among pairs of correct variants. The worse of both ranks is
-   the slot's p: how often two students' code in this slot is as alike.
-3. The slots' p are multiplied. How often the product of a pair's p is as small follows from how often each slot's is,
-   as if slots had nothing to do with each other (a convolution of what was drawn). They have: one student's style shows
-   in several. So the logarithm's distance from its mean is divided by how much wider it is spread over the drawn pairs.
-   All is looked at together, and each notebook alone: the one may use half of the chance, the others share the rest.
-4. That p, times the number of pairs, is how many such pairs a class of this size holds by chance.
+A fingerprint weighs as many bits as it is rare: log2 of how many submissions and correct variants there are over how
+many others hold it. What the hand-out gives was never counted; what everybody writes weighs nothing. In each slot (a
+class to be written) a pair's score is the shared weight times the share of the longer text that is shared. `chance.py`
+says how often pairs score so; that, times the number of pairs, is how many a class of this size holds by chance.
 
 Only pairs that share rare fingerprints are compared at all, for each submission so many at most: the cost grows with
 the class, not with its square.
@@ -19,14 +13,13 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from grader.integrity.chance import Chance, Drawn, Floats
 from grader.integrity.findings import Passage
 from grader.integrity.writing import Slot, Text, Writing
 
@@ -36,8 +29,6 @@ MOST_HOLDERS = 60  # of a fingerprint by which partners are sought
 PARTNERS = 40  # of one submission, that are compared
 LEAST_SHARED = 3  # rare fingerprints; with fewer, no pair stands out
 MOST_PASSAGES = 8
-EVERYTHING = "all"
-STEP = 0.05  # of the logarithm, in which the slots' p are added up
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +69,7 @@ class ClassCode:
         self._weights = {slot: self._weigh(slot) for slot in self._slots}
         self._wholes: dict[int, float] = {}  # by the id of a text, all of which are kept
         self._kept = known
-        self._known = {slot: self._ranks_of_known(slot, known.get(slot, ())) for slot in self._slots}
-        self._ranks: dict[Slot, list[float]] = {}
-        self._nulls: dict[str, _Null] = {}
-        self._draw(random.Random(seed))
+        self._chance = self._drawn(random.Random(seed))
 
     @property
     def pairs(self) -> int:
@@ -90,26 +78,45 @@ class ClassCode:
 
     def findings(self, rate: float) -> list[Likeness]:
         """The pairs of which fewer than `rate` are expected by chance, the rarest first."""
-        found = [likeness for pair in self.partners() if (likeness := self.compare(pair)).expected < rate]
+        pairs = self.partners()
+        if not pairs:
+            return []
+        chances, wheres = self._chance.looked_at(*self._tables(pairs))
+        found = [
+            self._likeness(pair, float(chance) * self.pairs, where)
+            for pair, chance, where in zip(pairs, chances, wheres, strict=True)
+            if chance * self.pairs < rate
+        ]
         return sorted(found, key=lambda likeness: (likeness.expected, likeness.pair))
 
     # ---- one pair -----------------------------------------------------------------------------------------------
 
     def compare(self, pair: tuple[int, int]) -> Likeness:
         """How alike the two are, and how often that is so by chance."""
-        left, right = (self._everyone[place] for place in pair)
-        slots = []
-        for slot in self._slots:
-            if slot in left and slot in right:
-                score, share = self._alike(slot, left[slot], right[slot])
-                slots.append((slot, share, self._p(slot, score)))
-        looks = []
-        for name, held in self._groups().items():
-            share = 0.5 if name == EVERYTHING else 0.5 / max(len(self._groups()) - 1, 1)
-            looks.append((self._together(name, [p for slot, _, p in slots if slot in held]) / share, name))
-        best, where = min(looks)
-        expected = min(best, 1.0) * self.pairs
+        chances, wheres = self._chance.looked_at(*self._tables([pair]))
+        return self._likeness(pair, float(chances[0]) * self.pairs, wheres[0])
+
+    def _likeness(self, pair: tuple[int, int], expected: float, where: str) -> Likeness:
+        slots = [
+            (slot, share, self._chance.p(place, score))
+            for place, (slot, score, share) in enumerate(zip(self._slots, *self._scores(pair), strict=True))
+        ]
         return Likeness(pair, expected, where, tuple(sorted(slots, key=lambda item: (item[2], -item[1]))))
+
+    def _tables(self, pairs: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
+        """Scores and shares, (slots, pairs)."""
+        found = np.array([self._scores(pair) for pair in pairs], dtype=np.float64)
+        found = found.reshape(len(pairs), 2, len(self._slots))
+        return found[:, 0].T, found[:, 1].T
+
+    def _scores(self, pair: tuple[int, int]) -> tuple[list[float], list[float]]:
+        """Score and share in each slot."""
+        left, right = (self._everyone[place] for place in pair)
+        found = [
+            self._alike(slot, left[slot], right[slot]) if slot in left and slot in right else (0.0, 0.0)
+            for slot in self._slots
+        ]
+        return [score for score, _ in found], [share for _, share in found]
 
     def _weigh(self, slot: Slot) -> dict[int, float]:
         """Bits for each fingerprint: how rare it is among all but the two that are compared."""
@@ -133,29 +140,13 @@ class ClassCode:
             known = self._wholes[id(text)] = self._bits(slot, text.fingerprints)
         return known
 
-    def _p(self, slot: Slot, score: float) -> float:
-        if score <= 0:
-            return 1.0
-        return max(_rank(self._ranks[slot], score), _rank(self._known[slot], score))
-
-    def _groups(self) -> dict[str, list[Slot]]:
-        roles = dict.fromkeys(slot.role for slot in self._slots)
-        groups = {role: [slot for slot in self._slots if slot.role == role] for role in roles}
-        return {**groups, EVERYTHING: self._slots}
-
-    def _together(self, group: str, ps: Sequence[float]) -> float:
-        """How often a pair's p are as small all together."""
-        null = self._nulls[group]
-        steps = sum(map(_steps, ps))
-        steps = math.floor(null.mean + (steps - null.mean) / null.wider) if steps > null.mean else steps
-        return float(null.tail[min(steps, len(null.tail) - 1)])
-
     # ---- the ground ---------------------------------------------------------------------------------------------
 
-    def _ranks_of_known(self, slot: Slot, known: Sequence[Text]) -> list[float]:
+    def _ranks_of_known(self, slot: Slot) -> list[float]:
+        known = self._kept.get(slot, ())
         return sorted(self._alike(slot, left, right)[0] for n, left in enumerate(known) for right in known[:n])
 
-    def _draw(self, random_: random.Random) -> None:
+    def _drawn(self, random_: random.Random) -> Chance:
         """Compare pairs of the class that are drawn at random; all of them where they are few."""
         if self._recent < 2:
             drawn = []
@@ -163,15 +154,13 @@ class ClassCode:
             drawn = [(a, b) for b in range(len(self._everyone)) for a in range(min(b, self._recent))]
         else:
             drawn = [self._a_pair(random_) for _ in range(DRAWN)]
-        scores: dict[Slot, list[float]] = {slot: [] for slot in self._slots}
-        for a, b in drawn:
-            left, right = self._everyone[a], self._everyone[b]
-            for slot in self._slots:
-                alike = slot in left and slot in right
-                scores[slot].append(self._alike(slot, left[slot], right[slot])[0] if alike else 0.0)
-        self._ranks = {slot: sorted(found) for slot, found in scores.items()}
-        steps = {slot: [_steps(self._p(slot, score)) for score in found] for slot, found in scores.items()}
-        self._nulls = {name: _Null.of([steps[slot] for slot in slots]) for name, slots in self._groups().items()}
+        scores, shares = self._tables(drawn)
+        return Chance(
+            [
+                Drawn(slot.role, scores[place], shares[place], self._ranks_of_known(slot))
+                for place, slot in enumerate(self._slots)
+            ]
+        )
 
     def _a_pair(self, random_: random.Random) -> tuple[int, int]:
         while True:
@@ -228,37 +217,3 @@ class ClassCode:
                 taken.add(at)
                 seen = min(self._written[slot][one] for one in line.fingerprints & right.lines[at].fingerprints)
                 yield best, Passage(left=line.place, right=right.lines[at].place, seen=seen)
-
-
-def _rank(ordered: Sequence[float], score: float) -> float:
-    """How often a drawn pair reaches the score; never 0, for what was not seen may yet be."""
-    return (len(ordered) - bisect_left(ordered, score - 1e-9) + 1) / (len(ordered) + 1)
-
-
-def _steps(p: float) -> int:
-    """-ln p, in whole steps."""
-    return math.ceil(-math.log(p) / STEP - 1e-9)
-
-
-@dataclass(frozen=True, slots=True)
-class _Null:
-    """How often a sum of steps is reached by chance: tail[n] is of n or more. wider: than if slots were independent."""
-
-    tail: npt.NDArray[np.float64]
-    mean: float
-    wider: float
-
-    @classmethod
-    def of(cls, slots: Sequence[Sequence[int]]) -> _Null:
-        """slots: the steps of each drawn pair in each slot, (slots, pairs)."""
-        together = np.ones(1)
-        sums = np.zeros(len(slots[0]) if slots else 0)
-        variance = 0.0
-        for steps in slots:
-            found = np.array([*steps, _steps(1 / (len(steps) + 1))])  # once more, what was not drawn
-            together = np.convolve(together, np.bincount(found) / len(found))
-            variance += float(found.var())
-            sums += np.array(steps)
-        wider = max(float(sums.var()) / variance, 1.0) if variance > 0 and len(sums) else 1.0
-        tail = np.minimum(together[::-1].cumsum()[::-1], 1.0)
-        return cls(tail, float(sums.mean()) if len(sums) else 0.0, math.sqrt(wider))

@@ -6,7 +6,7 @@ import ast
 import builtins
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from grader.integrity import dataflow
@@ -126,21 +126,31 @@ def serving_of(written: Sequence[Statement], wanted: Sequence[str], known: Colle
 def _text(
     written: Sequence[Statement], names: dataflow.Names, hand: Handout, sources: Mapping[int, Sequence[str]]
 ) -> Text:
+    """What these compute beyond the hand-out, its own statements included where they work on what the student wrote.
+
+    So a given statement tells the same whether it was left as it was or taken apart. It is no line of the student's.
+    """
     reader = dataflow.Reader(names)
-    lines = [line for one in written for line in _lines(one, reader, hand, sources[one.cell])]
-    return Text(frozenset().union(*(line.fingerprints for line in lines)), tuple(lines))
+    lines: list[Line] = []
+    fingerprints: set[int] = set()
+    for one in written:
+        for found in _read(one, reader):
+            own = found.fingerprints - hand.fingerprints
+            fingerprints |= own
+            if own and found.plain not in hand.given:
+                number = found.line + one.offset
+                source = sources[one.cell]
+                text = source[number - 1].strip() if 0 < number <= len(source) else ""
+                place = Place(role=hand.role, cell=one.cell + 1, line=number, text=text[:300])
+                lines.append(Line(own, place))
+    return Text(frozenset(fingerprints) if lines else frozenset(), tuple(lines))
 
 
-def _lines(statement: Statement, reader: dataflow.Reader, hand: Handout, source: Sequence[str]) -> Iterator[Line]:
+def _read(statement: Statement, reader: dataflow.Reader) -> list[dataflow.Statement]:
+    """What cannot be read is compared with nobody's."""
     if len(statement.source) > MAX_SOURCE:
-        return
+        return []
     try:
-        found = reader.read(statement.node)
+        return reader.read(statement.node)
     except (RecursionError, dataflow.TooLong):
-        return  # what cannot be read is compared with nobody's
-    for one in found:
-        own = one.fingerprints - hand.fingerprints
-        if own and one.plain not in hand.given:
-            number = one.line + statement.offset
-            text = source[number - 1].strip() if 0 < number <= len(source) else ""
-            yield Line(own, Place(role=hand.role, cell=statement.cell + 1, line=number, text=text[:300]))
+        return []

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
@@ -29,8 +30,12 @@ from grader.inert import cell, json_text
 from grader.language import ENGLISH, Catalogue, localised
 from grader.ledger import Listed
 from grader.records import Frozen, HandMark, Record, to_json
+from grader.report.pages.own_work import Reviewed
 from grader.report.pages.student import student_page
 from grader.work import Outcome
+
+if TYPE_CHECKING:
+    from grader.integrity.findings import Review
 
 RECORDS, EARLIER, GRADES, SUMMARY, WRITTEN = "records", "earlier", "grades.csv", "summary.json", ".written.json"
 PAGES, CLASS = "pages", "class"  # for students; for instructors
@@ -148,27 +153,56 @@ def write_results(
     criteria: Sequence[str],
     index: bytes,
     language: Catalogue = ENGLISH,
+    review: Review | None = None,
 ) -> None:
     """Write the files, the students' pages in their language. Raises UsageError.
 
-    index: the page of the class. What an earlier run wrote and is no longer true is removed.
+    index: the page of the class. review: for the instructors' pages.
+    What an earlier run wrote and is no longer true is removed.
     """
     written: set[str] = set()
-    for name, data in _files(everyone, summary, criteria, index, language):
-        path = out / name
+    for name, data in _files(everyone, summary, criteria, language, reviewed_of(review, everyone)):
         written.add(name)
-        try:
-            if path.is_file() and path.read_bytes() == data:
-                continue
-            path.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}; name another folder with --out") from None
-        write_whole(path, data)
+        _write(out, name, data)
+    written.add(f"{CLASS}/index.html")
+    _write(out, f"{CLASS}/index.html", index)
     _remove_stale(out, written)
 
 
+def write_class_pages(out: Path, everyone: Sequence[Standing], index: bytes, review: Review) -> None:
+    """Write the instructors' pages alone, with what a review found since. Raises UsageError."""
+    reviewed = reviewed_of(review, everyone)
+    for standing in everyone:
+        if standing.record is not None:
+            page = student_page(standing.record, "instructor", reviewed=reviewed)
+            _write(out, f"{CLASS}/{class_page(standing.student_id)}", page)
+    _write(out, f"{CLASS}/index.html", index)
+
+
+def reviewed_of(review: Review | None, everyone: Sequence[Standing]) -> Reviewed | None:
+    """The review with the pages that there are."""
+    if review is None:
+        return None
+    return Reviewed(review, {s.student_id: class_page(s.student_id) for s in everyone if s.record is not None})
+
+
+def _write(out: Path, name: str, data: bytes) -> None:
+    path = out / name
+    try:
+        if path.is_file() and path.read_bytes() == data:
+            return
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}; name another folder with --out") from None
+    write_whole(path, data)
+
+
 def _files(
-    everyone: Sequence[Standing], summary: Summary, criteria: Sequence[str], index: bytes, language: Catalogue
+    everyone: Sequence[Standing],
+    summary: Summary,
+    criteria: Sequence[str],
+    language: Catalogue,
+    reviewed: Reviewed | None,
 ) -> Iterator[tuple[str, bytes]]:
     """One after the other: three hundred pages at once would be a hundred megabytes."""
     for standing in everyone:
@@ -176,11 +210,13 @@ def _files(
             name = file_name(standing.student_id)
             yield f"{RECORDS}/{name}.json", to_json(standing.record)
             yield f"{PAGES}/{name}.html", student_page(localised(standing.record, language), "student", language)
-            yield f"{CLASS}/{class_page(standing.student_id)}", student_page(standing.record, "instructor")
+            yield (
+                f"{CLASS}/{class_page(standing.student_id)}",
+                student_page(standing.record, "instructor", reviewed=reviewed),
+            )
         for one in standing.earlier:
             if one.outcome is not None and one.outcome.record is not None:
                 yield f"{EARLIER}/{file_name(standing.student_id)}-{one.key[:8]}.json", to_json(one.outcome.record)
-    yield f"{CLASS}/index.html", index
     yield GRADES, grades(everyone, criteria).encode()
     yield SUMMARY, json_text(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()).encode() + b"\n"
 

@@ -2,6 +2,7 @@
 
     student.py    one student's page: from a record to what the template shows
     classroom.py  the class's page, the only one with a script; class_rows.py: what it shows of one student
+    own_work.py   what a review of the class found, on the pages for instructors
     pictures.py   matrices and grey images as PNG
     plots.py      curves as the geometry of an inline SVG
     templates/    base.html.jinja (head, policy, style), macros.html.jinja, page.css, one template a page

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from markupsafe import Markup
 
@@ -35,7 +35,11 @@ from grader.report.pages.class_rows import (
     why_broken,
 )
 from grader.report.pages.histograms import Histogram, accuracy_histogram, score_histogram
-from grader.report.results import ABSENT, PENDING, REFUSED, Standing, Summary
+from grader.report.pages.own_work import of_class
+from grader.report.results import ABSENT, PENDING, REFUSED, Standing, Summary, reviewed_of
+
+if TYPE_CHECKING:
+    from grader.integrity.findings import Review
 
 MOST_ANALYSIS, LEAST_ANALYSIS = 200, 60  # characters of one
 MOST_ANALYSES = 500_000  # bytes of all of them
@@ -63,8 +67,14 @@ def course_of(config: Config) -> Course:
     return Course(config.title, columns, config.checkpoint.bar if config.checkpoint else None)
 
 
-def classroom_page(everyone: Sequence[Standing], summary: Summary, course: Course) -> bytes:
-    """The page as UTF-8 HTML, to lie in one folder with the instructors' pages of the students."""
+def classroom_page(
+    everyone: Sequence[Standing], summary: Summary, course: Course, review: Review | None = None
+) -> bytes:
+    """The page as UTF-8 HTML, to lie in one folder with the instructors' pages of the students.
+
+    review: what was found when the class was held against itself.
+    """
+    reviewed = reviewed_of(review, everyone)
     records = [(standing, record) for standing in everyone if (record := standing.record) is not None]
     graded = {c.id for _, record in records for c in record.criteria}  # --no-accuracy leaves one out
     course = replace(course, columns=tuple(c for c in course.columns if c.id in graded) or course.columns)
@@ -94,6 +104,8 @@ def classroom_page(everyone: Sequence[Standing], summary: Summary, course: Cours
         flags=flags,
         cases=cases,
         most_analysis=_most_analysis(cases),
+        reviewed=reviewed,
+        own=of_class(reviewed) if reviewed else (),
         states=(*STATES, *OTHER_STATES),
         script=script,
         digest=digest,

@@ -21,6 +21,7 @@ from grader.records import (
 )
 from grader.report.pages import points, render
 from grader.report.pages.excerpts import Piece, Pieces
+from grader.report.pages.own_work import Reviewed, of_student
 from grader.report.pages.pictures import Picture, grey, picture
 from grader.report.pages.plots import plots
 
@@ -101,11 +102,16 @@ class Model:
     thumbs: tuple[Thumb, ...]
 
 
-def student_page(record: Record, audience: Audience, known: Catalogue = ENGLISH) -> bytes:
+def student_page(
+    record: Record, audience: Audience, known: Catalogue = ENGLISH, reviewed: Reviewed | None = None
+) -> bytes:
     """The page as UTF-8 HTML: for `student`, no evidence, no flags, no label; for `instructor`, all that there is.
 
-    The record comes in the language of `known`, as `localised` makes it.
+    The record comes in the language of `known`, as `localised` makes it. reviewed: what was found when the class was
+    held against itself; it names other students, and a student's page has none of it.
     """
+    if audience == "student":
+        reviewed = None
     exhibits = record.exhibits or Exhibits()
     pieces = Pieces(exhibits, record.submission.files)
     pictures = [(figure.criterion, shown) for figure in exhibits.figures if (shown := picture(figure)) is not None]
@@ -128,6 +134,8 @@ def student_page(record: Record, audience: Audience, known: Catalogue = ENGLISH)
         plots=plots(exhibits.curves, record.submission.files),
         experiments=exhibits.experiments,
         code=pieces.whole,
+        reviewed=reviewed,
+        own=of_student(record.submission.student_id, reviewed) if reviewed else (),
         timings=[(check.id, f"{check.seconds:.2f} s") for c in record.criteria for check in c.checks],
     )
 
