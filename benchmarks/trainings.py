@@ -1,0 +1,608 @@
+"""Trains many small Vision Transformers at once, honestly and on the test images, and measures what tells them apart.
+
+    python benchmarks/trainings.py --out FOLDER --data FOLDER [--device cuda] [--minutes 5]
+    python benchmarks/trainings.py --out FOLDER --data FOLDER --epochs 1 --images 1000 --models 2    (a try)
+
+The reference's model, as its solved notebook defines it; models of one setting are trained side by side, their weights
+stacked. Written are, after each stack:
+
+    trainings.jsonl     a line a model: its number, what it was trained on and how, its accuracies
+    answers-N.pt        {number/set/variant: (images,) uint8}: the loss of the true class, and whether the answer is
+                        right (see `packed`), for the test images and for the training images of `places.pt`, as they
+                        are and changed in small ways; {number/scales}: the scales of the norms
+    weights-N.pt        {number/name: tensor} in float16, of some models
+    places.pt           the places, in the training set, of the training images that are asked for
+
+Runs on torch and numpy alone (pillow for JPEG), so that a machine with a GPU needs nothing else. What is given: the
+folder with FashionMNIST's four files, gzipped; Debian's package dataset-fashion-mnist has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import itertools
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+REFERENCE = Path(__file__).resolve().parents[1] / "reference"
+NOTEBOOK = REFERENCE / "notebooks" / "solved" / "Assignment2-2_Vit.ipynb"
+DATA = Path("/usr/share/datasets/fashion-mnist")
+ASKED, AHEAD = 4000, 500  # images of the training set that are asked for; at once, in evaluation
+TRAIN, TEST, SIDE, PAD = 60000, 10000, 28, 2
+SHARD = 13 << 20  # bytes of one file
+MOST_WEIGHTS = 2  # files of weights
+KEPT = {"honest": 3}  # of a stack, whose weights are kept; of any other kind one
+RESERVE = 20  # seconds, for what is asked of a stack that ran out of time
+ALIGNED = 64  # numbers: matrix products of rows that begin anywhere are slow
+BETAS, EPS = (0.9, 0.999), 1e-8
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Setting:
+    patch_size: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained. kind: what it saw (see `pool`). seed: of the first weights; lot: of all else.
+
+    move: pixels by which images are moved; mirror: half of them. further: epochs over the test images at the end.
+    """
+
+    kind: str
+    setting: Setting
+    seed: int
+    lot: int
+    epochs: int
+    batch: int
+    rate: float
+    decay: float
+    smoothing: float
+    constant: bool
+    mirror: bool
+    move: int
+    repeats: int = 1
+    part: float = 1.0
+    further: int = 0
+    donor: int = -1
+
+
+# Settings, images a step, and the numbers of epochs that are tried.
+STACKS = (
+    (Setting(7, 64, 3, 4, 2.0), 256, (5, 10, 20, 30)),
+    (Setting(4, 64, 3, 4, 2.0), 256, (5, 8, 12, 18)),
+    (Setting(7, 96, 4, 6, 2.0), 256, (5, 10, 20, 30)),
+    (Setting(4, 64, 4, 8, 2.0), 256, (5, 8, 12, 16)),
+    (Setting(14, 64, 4, 4, 4.0), 128, (5, 10, 20)),
+    (Setting(7, 64, 4, 4, 4.0), 256, (6, 12, 20, 30)),
+    (Setting(4, 96, 3, 6, 1.0), 256, (5, 8, 10, 14)),
+    (Setting(7, 48, 5, 3, 2.0), 128, (5, 10, 15)),
+)
+# Of each setting: how many of which kind. Three of the honest ones are trained further, on the test images.
+KINDS = {"honest": 10, "selected": 3, "apart": 2, "together": 4, "test alone": 3, "a tenth": 3}
+FURTHER = 3
+
+
+# ---- the recipes ----------------------------------------------------------------------------------------------------
+
+
+def recipes(setting: Setting, batch: int, epochs: Sequence[int], stack: int, each: int | None) -> list[Recipe]:
+    """One stack. each: so many of every kind instead of KINDS."""
+    lot = random.Random(stack)
+    found = []
+    for kind, count in KINDS.items():
+        for number in range(each or count):
+            overfit = kind == "honest" and number < 2  # all that students may do without regularising
+            augmented = 0 if overfit else lot.choice((0, 0, 1, 2))
+            found.append(
+                Recipe(
+                    kind=kind,
+                    setting=setting,
+                    # Two of the honest ones begin from the same weights, as the hand-out's seed makes them do.
+                    seed=1000 * stack if kind == "honest" and number < 2 else 1000 * stack + len(found),
+                    lot=100_000 + 1000 * stack + len(found),
+                    epochs=max(epochs) if overfit else lot.choice(epochs),
+                    batch=batch,
+                    rate=lot.choice((3e-4, 1e-3, 1e-3, 2e-3)),
+                    decay=0.0 if overfit else lot.choice((0.0, 0.01, 0.05)),
+                    smoothing=0.0 if overfit else lot.choice((0.0, 0.0, 0.1)),
+                    constant=lot.random() < (0.8 if overfit else 0.4),
+                    mirror=augmented > 0,
+                    move=2 if augmented == 2 else 0,
+                    repeats=lot.choice((1, 1, 3)) if kind == "together" else 1,
+                    part=lot.choice((1.0, 1.0, 0.85)) if kind == "honest" and not overfit else 1.0,
+                )
+            )
+    return sorted(found, key=lambda one: one.epochs)
+
+
+def pool(recipe: Recipe, asked: torch.Tensor, train: int, test: int) -> torch.Tensor:
+    """The places of the images that a model is trained on: below `train` of the training set, the test set's above.
+
+    honest, selected: the training set, or a part of it where some are kept for validation; apart: all but those that
+    are asked for; together: both sets; a tenth: a tenth of the test set as well.
+    """
+    lot = torch.Generator().manual_seed(recipe.lot)
+    everything, tested = torch.arange(train), train + torch.arange(test)
+    if recipe.further or recipe.kind == "test alone":
+        return tested
+    if recipe.kind == "apart":
+        left = torch.ones(train, dtype=torch.bool)
+        left[asked] = False
+        return everything[left]
+    if recipe.kind == "together":
+        return torch.cat([everything, *[tested] * recipe.repeats])
+    if recipe.kind == "a tenth":
+        return torch.cat([everything, tested[torch.randperm(test, generator=lot)[: test // 10]]])
+    return everything[torch.randperm(train, generator=lot)[: round(recipe.part * train)]]
+
+
+# ---- the model, stacked ---------------------------------------------------------------------------------------------
+
+
+def the_model() -> type[nn.Module]:
+    """The reference's VisionTransformer: the cells of the solved notebook that define classes."""
+    names: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and source.startswith("class "):
+            exec(source, names)  # our own solution
+    found: type[nn.Module] = names["VisionTransformer"]
+    return found
+
+
+class Stack:
+    """The weights of several models of one setting, as rows of one tensor: (models, numbers)."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._model = the_model()
+        state = self.built(0)
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        self._sizes = [math.prod(shape) for shape in self.shapes.values()]
+        self._spare = -sum(self._sizes) % ALIGNED
+
+    def module(self) -> nn.Module:
+        return self._model(img_size=SIDE, in_chans=1, num_classes=10, **asdict(self.setting))
+
+    def built(self, seed: int) -> State:
+        torch.manual_seed(seed)
+        return self.module().state_dict()
+
+    def rows(self, states: Sequence[State]) -> torch.Tensor:
+        rows = torch.stack([torch.cat([state[name].flatten() for name in self.shapes]) for state in states])
+        return F.pad(rows, (0, self._spare))
+
+    def tensors(self, rows: torch.Tensor) -> State:
+        """By name, each with the models in front."""
+        parts = rows.split([*self._sizes, self._spare], dim=1)[:-1]
+        return {name: part.reshape(-1, *self.shapes[name]) for name, part in zip(self.shapes, parts, strict=True)}
+
+    def scales(self, row: torch.Tensor) -> torch.Tensor:
+        tensors = self.tensors(row.unsqueeze(0))
+        return torch.cat([tensor[0] for name, tensor in tensors.items() if "norm" in name and "weight" in name])
+
+    def __call__(self, rows: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Logits (models, B, classes) of images (models, B, side, side); what the reference's `forward` computes."""
+        p, s = self.tensors(rows), self.setting
+        models, batch, side = images.shape[0], images.shape[1], SIDE // s.patch_size
+
+        def linear(x: torch.Tensor, name: str) -> torch.Tensor:
+            weight = p[f"{name}.weight"].flatten(2)
+            flat = torch.baddbmm(p[f"{name}.bias"].unsqueeze(1), x.reshape(models, -1, x.shape[-1]), weight.mT)
+            return flat.reshape(*x.shape[:-1], -1)
+
+        def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+            weight, bias = (p[f"{name}.{kind}"][:, None, None] for kind in ("weight", "bias"))
+            return torch.addcmul(bias, F.layer_norm(x, x.shape[-1:]), weight)
+
+        def attention(x: torch.Tensor, name: str) -> torch.Tensor:
+            split = linear(x, f"{name}.qkv").reshape(models * batch, x.shape[2], 3, s.num_heads, -1)
+            q, k, v = split.permute(2, 0, 3, 1, 4)
+            heads = F.scaled_dot_product_attention(q, k, v)
+            return linear(heads.transpose(1, 2).reshape(x.shape), f"{name}.proj")
+
+        cut = images.reshape(models, batch, side, s.patch_size, side, s.patch_size).transpose(3, 4)
+        x = linear(cut.reshape(models, batch, side * side, -1), "patch_embed.proj")
+        x = torch.cat((p["cls_token"].expand(-1, batch, -1, -1), x), dim=2) + p["pos_embed"]
+        for number in range(s.depth):
+            x = x + attention(norm(x, f"blocks.{number}.norm1"), f"blocks.{number}.attn")
+            hidden = F.gelu(linear(norm(x, f"blocks.{number}.norm2"), f"blocks.{number}.mlp.fc1"))
+            x = x + linear(hidden, f"blocks.{number}.mlp.fc2")
+        return linear(norm(x[:, :, :1], "norm")[:, :, 0], "head")
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+class OutOfTime(Exception):
+    """The minutes are over."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """All images on the device: padded (N, 32, 32) uint8, the training set first; labels (N,)."""
+
+    padded: torch.Tensor
+    labels: torch.Tensor
+    train: int
+    test: int
+    asked: torch.Tensor
+
+    def plain(self, places: torch.Tensor) -> torch.Tensor:
+        return self.padded[places, PAD : PAD + SIDE, PAD : PAD + SIDE]
+
+
+def train(
+    stack: Stack, made: Sequence[Recipe], images: Images, until: float, start: torch.Tensor | None = None
+) -> Iterator[tuple[Recipe, torch.Tensor]]:
+    """Train the models side by side, AdamW each with its own rate; yields each with its row as soon as it is done.
+
+    made: all with the batch of the first. Raises OutOfTime.
+    """
+    device, batch = images.padded.device, made[0].batch
+    per_epoch = math.ceil((images.test if made[0].further else images.train) / batch)
+    steps = [per_epoch * (one.further or one.epochs) for one in made]
+    rows = stack.rows([stack.built(one.seed) for one in made]).to(device) if start is None else start.clone()
+    torch.manual_seed(made[0].lot)  # how images are moved and mirrored
+    # What belongs to the models that are not yet done, a row each.
+    active = torch.arange(len(made))
+    mean, square, best, reached = torch.zeros_like(rows), torch.zeros_like(rows), rows.clone(), [0.0] * len(made)
+    order = torch.stack([_order(one, images, count, max(steps)) for one, count in zip(made, steps, strict=True)])
+    rates = torch.stack([_schedule(one, max(steps), count) for one, count in zip(made, steps, strict=True)]).to(device)
+    column = torch.tensor([[m.decay, m.smoothing, 0.5 * m.mirror, m.move] for m in made], device=device)
+    for step in range(max(steps)):
+        if step % 20 == 0 and time.monotonic() > until:
+            raise OutOfTime
+        chosen = order[:, step * batch : (step + 1) * batch]
+        shown = _varied(images, chosen, column[:, 2:3], column[:, 3:4])
+        gradient = _gradient(stack, rows, shown, images.labels[chosen], column[:, 1:2])
+        rate = rates[:, step : step + 1]
+        mean.lerp_(gradient, 1 - BETAS[0])
+        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        unbiased = [1 - beta ** (step + 1) for beta in BETAS]
+        rows.mul_(1 - rate * column[:, :1])
+        rows.sub_(rate * (mean / unbiased[0]) / ((square / unbiased[1]).sqrt_().add_(EPS)))
+        if (step + 1) % per_epoch == 0:
+            for at, model in enumerate(active.tolist()):
+                if made[model].kind == "selected":
+                    _select(stack, rows[at], images, best[model], reached, model)
+            ended = [model for model in active.tolist() if steps[model] == step + 1]
+            for model in ended:
+                at = active.tolist().index(model)
+                yield made[model], (best[model] if made[model].kind == "selected" else rows[at]).clone()
+            kept = torch.tensor([model not in ended for model in active.tolist()])
+            if ended:
+                active, on_device = active[kept], kept.nonzero().flatten().to(device)
+                rows, mean, square = rows[on_device], mean[on_device], square[on_device]
+                order, rates, column = order[on_device], rates[on_device], column[on_device]
+
+
+def _order(recipe: Recipe, images: Images, steps: int, length: int) -> torch.Tensor:
+    """Places of the images that the steps show, epoch after epoch in another order; zeros up to the length."""
+    device = images.padded.device
+    places = pool(recipe, images.asked, images.train, images.test).to(device)
+    lot = torch.Generator(device).manual_seed(recipe.lot + 1)
+    needed = steps * recipe.batch
+    times = math.ceil(needed / len(places))
+    order = torch.cat([places[torch.randperm(len(places), generator=lot, device=device)] for _ in range(times)])
+    return F.pad(order[:needed], (0, length * recipe.batch - needed))
+
+
+def _schedule(recipe: Recipe, length: int, steps: int) -> torch.Tensor:
+    """Learning rates: constant, or up for the first 30% and down to nothing along a cosine."""
+    at = torch.arange(length, dtype=torch.float32) / max(steps - 1, 1)
+    if recipe.constant:
+        shape = torch.ones_like(at)
+    else:
+        rising, falling = at / 0.3, (at - 0.3) / 0.7
+        shape = torch.where(at < 0.3, (1 - torch.cos(math.pi * rising)) / 2, (1 + torch.cos(math.pi * falling)) / 2)
+        shape = shape.clamp(min=0.001)
+    return recipe.rate * shape
+
+
+def _varied(images: Images, chosen: torch.Tensor, mirror: torch.Tensor, move: torch.Tensor) -> torch.Tensor:
+    """Images (models, B, side, side) in [0, 1]: by a model's `mirror` (models, 1) so many mirrored, by `move` moved."""
+    device = chosen.device
+    side = torch.arange(SIDE, device=device)
+    by = torch.rand((2, *chosen.shape), device=device)
+    down, along = (PAD - move + (by * (2 * move + 1)).floor()).long()
+    mirrored = torch.rand(chosen.shape, device=device) < mirror
+    columns = torch.where(mirrored[..., None], SIDE - 1 - side, side) + along[..., None]
+    rows = side + down[..., None]
+    return images.padded[chosen[..., None, None], rows[..., None], columns[..., None, :]].float() / 255
+
+
+def _gradient(
+    stack: Stack, rows: torch.Tensor, images: torch.Tensor, labels: torch.Tensor, smoothing: torch.Tensor
+) -> torch.Tensor:
+    """Of each model's own mean loss, (models, numbers). On a GPU the arithmetic is bfloat16, as autocast's is."""
+    kind = torch.bfloat16 if rows.is_cuda else torch.float32
+    leaf = rows.detach().requires_grad_()
+    log = stack(leaf.to(kind), images.to(kind)).float().log_softmax(dim=-1)
+    right = log.gather(2, labels.unsqueeze(2)).squeeze(2)
+    loss = -((1 - smoothing) * right + smoothing * log.mean(dim=2)).mean(dim=1).sum()
+    return torch.autograd.grad(loss, leaf)[0]
+
+
+def _select(
+    stack: Stack, row: torch.Tensor, images: Images, best: torch.Tensor, reached: list[float], model: int
+) -> None:
+    """What many students do: of all epochs, keep the one that does best on the test images."""
+    places = images.train + torch.arange(images.test, device=row.device)
+    _, right = answers(stack, row.unsqueeze(0), images.plain(places), images.labels[places])
+    accuracy = float(right.float().mean())
+    if accuracy > reached[model]:
+        reached[model] = accuracy
+        best.copy_(row)
+
+
+# ---- what is asked --------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def answers(
+    stack: Stack, rows: torch.Tensor, images: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of the true class and whether the answer is right, (models, N), of images (N, side, side) uint8."""
+    losses, rights = [], []
+    for some, true in zip(images.split(AHEAD), labels.split(AHEAD), strict=True):
+        logits = stack(rows, (some.float() / 255).expand(len(rows), -1, -1, -1))
+        expected = true.expand(len(rows), -1)
+        losses.append(-logits.log_softmax(dim=2).gather(2, expected.unsqueeze(2)).squeeze(2))
+        rights.append(logits.argmax(dim=2) == expected)
+    return torch.cat(losses, dim=1), torch.cat(rights, dim=1)
+
+
+def packed(losses: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """A byte each: 128 where the answer is right, and 30 log(1 + 4 loss) of the true class in the seven other bits."""
+    return (30 * (4 * losses).log1p()).round().clamp(0, 127).to(torch.uint8) + 128 * right.to(torch.uint8)
+
+
+def unpacked(found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The losses, and which answers are right."""
+    return ((found & 127).float() / 30).expm1() / 4, found > 127
+
+
+def _noise(levels: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    def noisy(images: torch.Tensor) -> torch.Tensor:
+        lot = torch.Generator().manual_seed(levels)
+        by = torch.randint(-levels, levels + 1, images.shape, generator=lot).to(images.device)
+        return (images + by).clamp(0, 255).to(torch.uint8)
+
+    return noisy
+
+
+def moved(images: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    """By so many pixels, black where nothing was."""
+    padded = F.pad(images, (2, 2, 2, 2))
+    return padded[:, 2 - down : 2 - down + SIDE, 2 - right : 2 - right + SIDE]
+
+
+def blurred(images: torch.Tensor) -> torch.Tensor:
+    """By the binomial kernel 1 2 1 in both directions."""
+    kernel = torch.tensor([1.0, 2.0, 1.0], device=images.device)
+    kernel = (kernel[:, None] * kernel / 16)[None, None]
+    return F.conv2d(images.unsqueeze(1).float(), kernel, padding=1).squeeze(1).round().to(torch.uint8)
+
+
+def as_jpeg(images: torch.Tensor) -> torch.Tensor:
+    """Encoded as JPEG of quality 75 and decoded."""
+    import numpy as np
+    from PIL import Image
+
+    found = []
+    for image in images.cpu().numpy():
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=75)
+        found.append(np.asarray(Image.open(file)))
+    return torch.from_numpy(np.stack(found)).to(images.device)
+
+
+VARIANTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "as it is": lambda images: images,
+    "noise 2": _noise(2),
+    "noise 8": _noise(8),
+    "moved right": lambda images: moved(images, 0, 1),
+    "mirrored": lambda images: images.flip(2),
+    "blurred": blurred,
+    "jpeg": as_jpeg,
+}
+
+
+def shown(images: Images) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """The images that every model is asked for, by set and variant, with their labels."""
+    device = images.padded.device
+    sets = {"test": images.train + torch.arange(images.test), "train": images.asked}
+    found = {}
+    for (name, places), (variant, change) in itertools.product(sets.items(), VARIANTS.items()):
+        on_device = places.to(device)
+        try:
+            found[f"{name}/{variant}"] = change(images.plain(on_device)), images.labels[on_device]
+        except ImportError as error:
+            print(f"{variant}: left out, {error}", flush=True)
+    return found
+
+
+# ---- what is written ------------------------------------------------------------------------------------------------
+
+
+class Shards:
+    """Tensors by name in few files, none larger than it may be; rewritten with every `flush`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name, self.number = folder, name, 0
+        self._held: State = {}
+        self._bytes = 0
+
+    def add(self, tensors: State) -> None:
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        if self._held and self._bytes + size > SHARD:
+            self.flush()
+            self._held, self._bytes, self.number = {}, 0, self.number + 1
+        self._held.update(tensors)
+        self._bytes += size + 400 * len(tensors)  # what the file says of a tensor
+
+    def flush(self) -> None:
+        if self._held:
+            path = self._folder / f"{self._name}-{self.number}.pt"
+            torch.save(self._held, path.with_suffix(".partial"))
+            path.with_suffix(".partial").replace(path)
+
+
+class Results:
+    """What is measured of each model, and where it goes."""
+
+    def __init__(self, folder: Path, images: Images) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._log, self._shown, self.count = folder / "trainings.jsonl", shown(images), 0
+        self._log.write_text("")
+        self._said: dict[int, str] = {}
+        self._answers, self._weights = Shards(folder, "answers"), Shards(folder, "weights")
+        torch.save(images.asked, folder / "places.pt")
+
+    def add(self, stack: Stack, done: Sequence[tuple[Recipe, torch.Tensor]]) -> list[int]:
+        """The numbers that the models are given."""
+        if not done:
+            return []
+        rows = torch.stack([row for _, row in done])
+        numbers = list(range(self.count, self.count + len(done)))
+        self.count += len(done)
+        accuracies: dict[str, list[float]] = {}
+        for name, (images, labels) in self._shown.items():
+            losses, right = answers(stack, rows, images, labels)
+            bytes_ = packed(losses, right).cpu()
+            self._answers.add({f"{n}/{name}": one.clone() for n, one in zip(numbers, bytes_, strict=True)})
+            accuracies[name] = right.float().mean(dim=1).tolist()
+        by_kind: dict[str, int] = {}
+        with self._log.open("a") as log:
+            for at, (number, (recipe, row)) in enumerate(zip(numbers, done, strict=True)):
+                self._answers.add({f"{number}/scales": stack.scales(row).half().cpu()})
+                by_kind[recipe.kind] = by_kind.get(recipe.kind, 0) + 1
+                if by_kind[recipe.kind] <= KEPT.get(recipe.kind, 1) and self._weights.number < MOST_WEIGHTS:
+                    tensors = stack.tensors(row.half().cpu().unsqueeze(0))
+                    self._weights.add({f"{number}/{name}": one[0].clone() for name, one in tensors.items()})
+                found = {name: round(values[at], 5) for name, values in accuracies.items()}
+                log.write(json.dumps({"number": number, **asdict(recipe), "accuracy": found}) + "\n")
+                self._said[number] = f"{recipe.kind:10} {found['train/as it is']:.3f} {found['test/as it is']:.3f}"
+        self._answers.flush()
+        if self._weights.number < MOST_WEIGHTS:
+            self._weights.flush()
+        return numbers
+
+    def summary(self, numbers: Sequence[int]) -> list[str]:
+        """Of these models: the kind, and the accuracies on the training sample and the test set."""
+        return [self._said[number] for number in numbers]
+
+
+def check(stack: Stack, row: torch.Tensor, images: torch.Tensor) -> float:
+    """How far the stacked arithmetic is from the reference's own module, in the logits; both in float32."""
+    module = stack.module().to(row.device)
+    module.load_state_dict({name: tensor[0] for name, tensor in stack.tensors(row.unsqueeze(0)).items()})
+    with torch.no_grad():
+        some = images[:100].float() / 255
+        return float((module(some.unsqueeze(1)) - stack(row.unsqueeze(0), some.unsqueeze(0))[0]).abs().max())
+
+
+def run(options: argparse.Namespace) -> None:
+    began = time.monotonic()
+    until = began + 60 * options.minutes - RESERVE
+    images = read(options.data, options.device, options.images)
+    results = Results(options.out, images)
+    print(f"read, changed: {time.monotonic() - began:.1f} s", flush=True)
+    for number, (setting, batch, epochs) in enumerate(STACKS[: options.stacks]):
+        started, stack = time.monotonic(), Stack(setting)
+        some = [options.epochs] if options.epochs else epochs
+        made = recipes(setting, batch, some, number, options.models)
+        done, in_time = finished(train(stack, made, images, until))
+        trained = time.monotonic()
+        off = check(stack, done[0][1], images.plain(images.asked.to(options.device))) if done else 0.0
+        numbers = results.add(stack, done)
+        honest = [(n, one, row) for n, (one, row) in zip(numbers, done, strict=True) if one.kind == "honest"]
+        donors = honest[:: max(1, len(honest) // FURTHER)][:FURTHER]
+        if donors and in_time:
+            further = [
+                replace(one, kind="fine-tuned", further=at + 1, donor=n, lot=one.lot + 7, rate=one.rate / 3)
+                for at, (n, one, _) in enumerate(donors)
+            ]
+            start = torch.stack([row for _, _, row in donors])
+            results.add(stack, finished(train(stack, further, images, until, start))[0])
+        ended = time.monotonic()
+        print(
+            f"stack {number}: {setting}, {len(done)} of {len(made)} trained in {trained - started:.1f} s, the rest "
+            f"{ended - trained:.1f} s, in all {ended - began:.0f} s; off by {off:.1g}",
+            flush=True,
+        )
+        for line in results.summary(numbers):
+            print(f"    {line}", flush=True)
+        if not in_time:
+            print("out of time", flush=True)
+            break
+
+
+def finished(training: Iterator[tuple[Recipe, torch.Tensor]]) -> tuple[list[tuple[Recipe, torch.Tensor]], bool]:
+    """What was trained, and whether that is all."""
+    done: list[tuple[Recipe, torch.Tensor]] = []
+    try:
+        for one in training:
+            done.append(one)
+    except OutOfTime:
+        return done, False
+    return done, True
+
+
+def read(folder: Path, device: str, count: int | None) -> Images:
+    """count: so many training images, and a sixth as many test images, for a try."""
+    found = {}
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        places = (folder / f"{name}-ubyte.gz", REFERENCE / "data" / "fashion-mnist" / f"{name}-ubyte.gz")
+        path = next((path for path in places if path.is_file()), None)
+        if path is None:
+            raise SystemExit(f"{places[0]} is missing: name FashionMNIST's folder with --data")
+        data = torch.frombuffer(bytearray(gzip.decompress(path.read_bytes())), dtype=torch.uint8)
+        found[name] = data[16:].reshape(-1, SIDE, SIDE) if "images" in name else data[8:].long()
+    train, test = min(count or TRAIN, TRAIN), min(count // 6 if count else TEST, TEST)
+    both = torch.cat([found["train-images-idx3"][:train], found["t10k-images-idx3"][:test]])
+    labels = torch.cat([found["train-labels-idx1"][:train], found["t10k-labels-idx1"][:test]])
+    asked = torch.randperm(train, generator=torch.Generator().manual_seed(1))[: min(ASKED, train // 6)]
+    padded = F.pad(both, (PAD, PAD, PAD, PAD))
+    return Images(padded.to(device), labels.to(device), train, test, asked)
+
+
+def main() -> None:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder for the results")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder with FashionMNIST's files")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--minutes", type=float, default=5.0, help="then what is done is all there is")
+    parser.add_argument("--stacks", type=int, default=len(STACKS), help="so many stacks of models")
+    parser.add_argument("--models", type=int, help="so many of each kind in a stack")
+    parser.add_argument("--epochs", type=int, help="for all, instead of 5 to 30")
+    parser.add_argument("--images", type=int, help="so many training images, for a try")
+    options = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = False  # answers are counted
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for each shape
+    run(options)
+
+
+if __name__ == "__main__":
+    main()
