@@ -12,8 +12,9 @@ from grader.assignment import Assignment
 from grader.errors import NotebookError
 from grader.gather import HandIn, intake_limits, roles_of
 from grader.intake import Submission, read_submission
-from grader.integrity import dataflow
+from grader.integrity import dataflow, labels
 from grader.integrity.claims import Claim, claims, logged
+from grader.integrity.findings import Finding
 from grader.integrity.ground import Ground
 from grader.integrity.sketch import Sketch, sketch
 from grader.integrity.writing import Handout, Slot, Text, Writing, names_of, serving_of, writing
@@ -24,7 +25,10 @@ from grader.statements import code
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What is kept of one submission. training: a fingerprint of the code that trains, settings and all."""
+    """What is kept of one submission. training: a fingerprint of the code that trains, settings and all.
+
+    alone: what needs no other submission to be seen.
+    """
 
     student: str
     writing: Writing
@@ -32,6 +36,7 @@ class Exhibit:
     training: str
     runs: frozenset[str]
     claims: tuple[Claim, ...]
+    alone: tuple[Finding, ...] = ()
 
 
 def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapping[str, Record], mark: str) -> Exhibit:
@@ -49,15 +54,21 @@ def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapp
     file = submission.files.get(spec.file) if spec is not None else None
     record = records.get(submission.student_id)
     claimed: list[Claim] = []
+    numbers = sketch(file.data, ground.labels) if file is not None else None
+    alone: list[Finding] = []
     if spec is not None and not mark:
         claimed = claims(trained, ground.stubs.get(spec.notebook), spec.settings, spec.class_name, record)
+        hoards = [hoard for notebook in notebooks.values() for hoard in labels.in_code(notebook)]
+        hoards += numbers.hoards if numbers is not None else ()
+        alone = list(labels.findings(submission.student_id, hoards, ground.labels))
     return Exhibit(
         student=submission.student_id + mark,
         writing=written,
-        weights=sketch(file.data) if file is not None else None,
+        weights=numbers,
         training=_training(trained, ground.handouts[spec.notebook]) if trained is not None and spec is not None else "",
         runs=logged(trained) if trained is not None else frozenset(),
         claims=tuple(claimed),
+        alone=tuple(alone),
     )
 
 

@@ -19,9 +19,11 @@ LEAST_RUNS = 3  # of four numbers, that two logs must share
 def compared(
     exhibits: Sequence[Exhibit], recent: int, known: Mapping[Slot, Sequence[Text]], seed: int
 ) -> list[Finding]:
-    """All findings, those on weights first, then code, logs and claims. The first `recent` are this year's."""
+    """All findings, those on weights first, then code, logs, the test set and claims. The first `recent` are this
+    year's."""
     found = [*_on_weights(exhibits, recent), *_on_code(exhibits, recent, known, seed), *_on_logs(exhibits, recent)]
-    return grouped([*found, *_on_claims(exhibits[:recent])])
+    alone = (finding for one in exhibits[:recent] for finding in one.alone)
+    return grouped([*found, *alone, *_on_claims(exhibits[:recent])])
 
 
 def _on_code(

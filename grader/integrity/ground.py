@@ -10,17 +10,19 @@ from nbformat import NotebookNode
 from grader import template
 from grader.assignment import Assignment
 from grader.bank import Variant, as_read, load_variants, solutions, varied
+from grader.integrity.labels import NO_LABELS, Bytes, labels_of
 from grader.integrity.writing import Handout, Slot, Text, handout, writing
 from grader.notebook import Cell, Notebook
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What is known before any submission is read: the hand-out, and the code of correct variants."""
+    """What is known before any submission is read: the hand-out, the code of correct variants, the right labels."""
 
     handouts: Mapping[str, Handout]
     stubs: Mapping[str, Notebook]
     known: Mapping[Slot, Sequence[Text]] = field(default_factory=dict)
+    labels: Bytes = field(default_factory=lambda: NO_LABELS)
 
 
 def ground_of(assignment: Assignment) -> Ground:
@@ -35,7 +37,9 @@ def ground_of(assignment: Assignment) -> Ground:
         role: handout(role, stub, [name for name, spec in config.classes.items() if spec.file == role])
         for role, stub in stubs.items()
     }
-    return Ground(handouts, stubs, _known(assignment, handouts))
+    spec = config.checkpoint
+    labels = labels_of(assignment.folder / spec.labels) if spec is not None else NO_LABELS
+    return Ground(handouts, stubs, _known(assignment, handouts), labels)
 
 
 def _known(assignment: Assignment, handouts: Mapping[str, Handout]) -> dict[Slot, list[Text]]:
