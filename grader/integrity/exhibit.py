@@ -65,7 +65,9 @@ def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapp
         student=submission.student_id + mark,
         writing=written,
         weights=numbers,
-        training=_training(trained, ground.handouts[spec.notebook]) if trained is not None and spec is not None else "",
+        training=training_of(trained, ground.handouts[spec.notebook])
+        if trained is not None and spec is not None
+        else "",
         runs=logged(trained) if trained is not None else frozenset(),
         claims=tuple(claimed),
         alone=tuple(alone),
@@ -83,7 +85,7 @@ def _notebooks(submission: Submission, ground: Ground) -> dict[str, Notebook]:
     return found
 
 
-def _training(notebook: Notebook, hand: Handout) -> str:
+def training_of(notebook: Notebook, hand: Handout) -> str:
     """What the code that builds and trains the model computes, with all numbers; equal for two that do so alike."""
     written = code(notebook).statements
     roots = [
