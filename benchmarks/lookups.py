@@ -31,6 +31,7 @@ from grader.checkpoint import held_out
 from grader.integrity import labels
 from grader.integrity.sketch import sketch
 from grader.notebook import Cell, Notebook
+from grader.sample import read_idx
 
 PLANTED, CLASS = 20, 200
 Tensors = dict[str, torch.Tensor]
@@ -109,7 +110,7 @@ def main() -> None:
     spec = assignment.config.checkpoint
     assert spec is not None
     images, right = held_out(assignment.folder, spec.images, spec.labels)
-    known = labels.labels_of(assignment.folder / spec.labels)
+    known = read_idx(assignment.folder / spec.labels)
     lot, total = random.Random(1), len(right)
     torch.manual_seed(1)
     parts = []

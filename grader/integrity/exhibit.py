@@ -19,7 +19,7 @@ from grader.integrity.ground import Ground
 from grader.integrity.sketch import Sketch, sketch
 from grader.integrity.writing import Handout, Slot, Text, Writing, names_of, serving_of, writing
 from grader.notebook import Notebook, read_notebook
-from grader.records import Record
+from grader.records import Record, SampleResult
 from grader.statements import code
 
 
@@ -27,7 +27,7 @@ from grader.statements import code
 class Exhibit:
     """What is kept of one submission. training: a fingerprint of the code that trains, settings and all.
 
-    alone: what needs no other submission to be seen.
+    asked: what the model answered of the training sample. alone: what needs no other submission to be seen.
     """
 
     student: str
@@ -36,6 +36,7 @@ class Exhibit:
     training: str
     runs: frozenset[str]
     claims: tuple[Claim, ...]
+    asked: SampleResult | None = None
     alone: tuple[Finding, ...] = ()
 
 
@@ -70,6 +71,7 @@ def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapp
         else "",
         runs=logged(trained) if trained is not None else frozenset(),
         claims=tuple(claimed),
+        asked=record.checkpoint.sample if record is not None and not mark else None,
         alone=tuple(alone),
     )
 

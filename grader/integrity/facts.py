@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from grader.integrity import weights
+from grader.integrity import testset, weights
 from grader.integrity.exhibit import Exhibit
 from grader.integrity.findings import Finding, grouped
 from grader.integrity.likeness import EVERYTHING, ClassCode, Likeness
 from grader.integrity.writing import Slot, Text
+from grader.sample import Norm
 
 RATE = 0.05  # findings on code that a whole class of independent students is expected to give, by chance
 MOST_HOLDERS = 100  # of four numbers in a row: what more have printed is no one's own
@@ -17,13 +18,20 @@ LEAST_RUNS = 3  # of four numbers, that two logs must share
 
 
 def compared(
-    exhibits: Sequence[Exhibit], recent: int, known: Mapping[Slot, Sequence[Text]], seed: int
+    exhibits: Sequence[Exhibit],
+    recent: int,
+    known: Mapping[Slot, Sequence[Text]],
+    seed: int,
+    norm: Norm | None = None,
 ) -> list[Finding]:
     """All findings, those on weights first, then code, logs, the test set and claims. The first `recent` are this
     year's."""
     found = [*_on_weights(exhibits, recent), *_on_code(exhibits, recent, known, seed), *_on_logs(exhibits, recent)]
-    alone = (finding for one in exhibits[:recent] for finding in one.alone)
-    return grouped([*found, *alone, *_on_claims(exhibits[:recent])])
+    now = exhibits[:recent]
+    alone = (finding for one in now for finding in one.alone)
+    asked = [(one.student, one.asked) for one in now if one.asked is not None]
+    on_test_set = testset.findings(asked, norm) if norm is not None else ()
+    return grouped([*found, *alone, *on_test_set, *_on_claims(now)])
 
 
 def _on_code(

@@ -10,18 +10,23 @@ from nbformat import NotebookNode
 from grader import template
 from grader.assignment import Assignment
 from grader.bank import Variant, as_read, load_variants, solutions, varied
-from grader.integrity.labels import NO_LABELS, Bytes, labels_of
+from grader.integrity.labels import NO_LABELS, Bytes
 from grader.integrity.writing import Handout, Slot, Text, handout, writing
 from grader.notebook import Cell, Notebook
+from grader.sample import Norm, load_norm, read_idx
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What is known before any submission is read: the hand-out, the code of correct variants, the right labels."""
+    """What is known before any submission is read: the hand-out, the code of correct variants, the right labels.
+
+    norm: what honest models make of the training sample.
+    """
 
     handouts: Mapping[str, Handout]
     stubs: Mapping[str, Notebook]
     known: Mapping[Slot, Sequence[Text]] = field(default_factory=dict)
+    norm: Norm | None = None
     labels: Bytes = field(default_factory=lambda: NO_LABELS)
 
 
@@ -38,8 +43,10 @@ def ground_of(assignment: Assignment) -> Ground:
         for role, stub in stubs.items()
     }
     spec = config.checkpoint
-    labels = labels_of(assignment.folder / spec.labels) if spec is not None else NO_LABELS
-    return Ground(handouts, stubs, _known(assignment, handouts), labels)
+    labels = read_idx(assignment.folder / spec.labels) if spec is not None else NO_LABELS
+    sample = spec.sample if spec is not None else None
+    norm = load_norm(assignment.folder / sample.norm) if sample is not None else None
+    return Ground(handouts, stubs, _known(assignment, handouts), norm, labels)
 
 
 def _known(assignment: Assignment, handouts: Mapping[str, Handout]) -> dict[Slot, list[Text]]:

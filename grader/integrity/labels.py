@@ -9,20 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 import bz2
-import gzip
 import lzma
 import math
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from grader.errors import AssignmentError
 from grader.integrity.findings import Finding
 from grader.notebook import Notebook
 
@@ -52,16 +49,6 @@ class Hoard:
     where: str
     figure: str
     values: bytes = b""
-
-
-def labels_of(path: Path) -> Bytes:
-    """The labels (N,) of an IDX file, gzipped or not. Raises AssignmentError."""
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise AssignmentError(f"the held-out labels {path} cannot be read: {error}") from None
-    return np.frombuffer(data, np.uint8, offset=8)
 
 
 def findings(student: str, hoards: Sequence[Hoard], labels: Bytes) -> Iterator[Finding]:

@@ -68,7 +68,8 @@ def review(
                         left_out.append(f"{hand_in.name}: {error}")
         recent = recent or len(exhibits)
     known = ground.known if ground is not None else {}
-    findings = compared(exhibits, recent, known, assignment.config.seed)
+    norm = ground.norm if ground is not None else None
+    findings = compared(exhibits, recent, known, assignment.config.seed, norm)
     pairs = recent * (recent - 1) // 2 + recent * (len(exhibits) - recent)
     return Review(tuple(findings), len(exhibits), pairs, tuple(left_out))
 
