@@ -64,7 +64,15 @@ class Sample:
         return np.concatenate((self.images, moved))
 
     def counted(self, right: Truths, of_shown: Truths) -> SampleResult:
-        """right: which held-out images are answered right, (N,); of_shown: which of `shown`, (2S,)."""
+        """right: which held-out images are answered right, (N,); of_shown: which of `shown`, (2S,).
+
+        Raises AssignmentError where the norm is of another held-out set.
+        """
+        if max(self.norm.hard_test) >= len(right):
+            raise AssignmentError(
+                f"the norm of the training sample names held-out image {max(self.norm.hard_test)}, there are "
+                f"{len(right)}: make it anew with benchmarks/testset.py, or take [checkpoint.sample] out"
+            )
         hard, size = self.norm.hard, len(self.labels)
         return SampleResult(
             hard_test=_counted(right[list(self.norm.hard_test)]),
@@ -156,6 +164,9 @@ def read_idx(path: Path) -> Bytes:
         raise AssignmentError(f"the held-out set {path} cannot be read: {error}") from None
     if data[:3] != b"\0\0\x08":
         raise AssignmentError(f"{path} is not an IDX file of bytes")
-    rank = data[3]
-    shape = struct.unpack(f">{rank}I", data[4 : 4 + 4 * rank])
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    try:
+        head = 4 + 4 * data[3]
+        shape = struct.unpack(f">{data[3]}I", data[4:head])
+        return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
+    except (IndexError, struct.error, ValueError):
+        raise AssignmentError(f"{path} holds fewer or more numbers than it says") from None

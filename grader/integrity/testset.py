@@ -8,6 +8,7 @@ from grader.integrity.findings import Finding
 from grader.records import Counted, SampleResult
 from grader.sample import Excess, Norm, excess
 
+LEAST = 1e-4  # that is said of chance: of a tail so far out nothing is known
 RATE = 0.05  # findings that a whole class of honest models is expected to give, by chance
 
 
@@ -24,8 +25,8 @@ def findings(asked: Sequence[tuple[str, SampleResult]], norm: Norm) -> Iterator[
                 figure=f"{_said(result.hard_test)} of the hard held-out images are answered right, expected are "
                 f"{100 * one.expected:.0f}%: {one.deviations:.1f} standard deviations; of the training images "
                 f"{_said(result.hard)}, and {_said(result.hard_moved)} when they are moved",
-                chance=f"of {len(asked)} honest models {one.p * len(asked):.1g} are expected to come so high, by "
-                f"{norm.models} honest trainings (docs/integrity.md)",
+                chance=f"of {len(asked)} honest models {max(one.p * len(asked), LEAST):.1g} or fewer are expected to "
+                f"come so high, by {norm.models} honest trainings (docs/integrity.md)",
                 what="the model answers held-out images as only images that it was trained on, or looks them up: ask "
                 "which images the training saw",
             )
