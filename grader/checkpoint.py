@@ -254,12 +254,14 @@ class TrainedModel:
     def _of_sample(self, candidate: Candidate, right: torch.Tensor) -> SampleResult | None:
         """Ask for some training images too. right: which held-out images are answered right, (N,) bool.
 
-        None where the assignment has no such sample, or the model no answer to it: no mark hangs on it.
+        None where there is no sample for this held-out set, or the model has no answer to it: no mark hangs on it.
         """
         spec, folder = self.spec.sample, self._assignment.folder
         if spec is None:
             return None
         sample = load_sample(folder / spec.images, folder / spec.labels, folder / spec.norm)
+        if not sample.is_about(len(right)):
+            return None
         shown, labels = torch.from_numpy(sample.shown), torch.from_numpy(sample.labels.copy()).repeat(2)
         order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(self._assignment.config.seed))
         of_shown = torch.zeros(len(shown), dtype=torch.bool)
