@@ -145,6 +145,7 @@ def state(seed: int) -> dict[str, torch.Tensor]:
         for n in range(3)
         for name, shape in (("weight", (48, 16)), ("bias", (48,)))
     }
+    found["positions"] = torch.randn(1, 17, 32, generator=random_)
     return found | {f"norm{n}.weight": 1 + 0.1 * torch.randn(32, generator=random_) for n in range(3)}
 
 
@@ -157,6 +158,12 @@ def saved(value: Any, **how: Any) -> bytes:
 def permuted(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     order = torch.randperm(48, generator=torch.Generator().manual_seed(0))
     return {name: (-tensor[order] if len(tensor) == 48 else tensor) for name, tensor in original.items()}
+
+
+def channels_permuted(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The norms' channels in another order, and what adds to them."""
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(1))
+    return {name: tensor[..., order] if tensor.shape[-1] == 32 else tensor for name, tensor in original.items()}
 
 
 def trained_on(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -174,8 +181,18 @@ def trained_on(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (permuted, weights.REORDERED),
         (trained_on, weights.LEARNED),
         (lambda s: trained_on(permuted(s)), weights.LEARNED),
+        (lambda s: trained_on(channels_permuted(s)), weights.MOVED),
     ],
-    ids=["same file", "wrapped", "one tensor changed", "float16", "permuted", "trained on", "permuted, trained on"],
+    ids=[
+        "same file",
+        "wrapped",
+        "one tensor changed",
+        "float16",
+        "permuted",
+        "trained on",
+        "permuted, trained on",
+        "channels permuted, trained on",
+    ],
 )
 def test_weights_made_from_anothers_are_found(changed: Any, how: str) -> None:
     others = {place: sketch(saved(state(place))) for place in range(4)}

@@ -68,7 +68,7 @@ def _on_weights(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
     sketches = {place: one.weights for place, one in enumerate(exhibits) if one.weights is not None}
     for one in weights.alike(sketches, recent):
         left, right = (exhibits[place] for place in one.pair)
-        trained_alike = bool(left.training) and left.training == right.training
+        trained_alike = bool(left.training) and left.training == right.training and one.how != weights.MOVED
         yield Finding(
             kind="weights",
             students=_students(exhibits, one.pair),
@@ -86,7 +86,7 @@ def _on_weights(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
 
 
 def _figure(one: weights.Alike) -> str:
-    if one.how == weights.LEARNED:
+    if one.how in (weights.LEARNED, weights.MOVED):
         return f"cosine {one.part:.3f}"
     tensors = f", {len(one.tensors)} tensors" if one.tensors else ""
     return f"{100 * one.part:.0f}% of the numbers{tensors}"
@@ -95,6 +95,8 @@ def _figure(one: weights.Alike) -> str:
 def _chance_of_weights(one: weights.Alike, trained_alike: bool) -> str:
     if trained_alike:
         return "expected of equal training with one seed on equal machines; says little by itself"
+    if one.how == weights.MOVED:
+        return "no training puts channels into another order, and none of 56 pairs trained apart comes so near"
     if one.ground:
         return (
             f"number {one.rank} of {one.ground} pairs with these shapes in this class; "

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from grader.integrity.channels import MOST_BESIDE, MOST_WIDTH, features
 from grader.integrity.labels import NO_LABELS, Bytes, Hoard, in_tensor
 
 Floats = npt.NDArray[np.float32]
@@ -37,7 +38,8 @@ MAX_TENSORS = 2048
 MAX_NUMBERS = 50_000_000  # of all tensors together
 LEAST_NUMBERS = 64  # of a tensor: by shorter ones nothing is told
 LEAST_NUMBERS_OF_SCALE = 8
-MAX_HOARDS = 20
+MAX_BESIDE = MOST_WIDTH * MOST_BESIDE
+MAX_HOARDS = 20  # that are kept
 MAX_SCALES = 4096  # numbers that are kept: the first layers' tell enough
 LEAST_LEARNED = 1e-3  # how far scales that were trained at all lie apart
 _DTYPES = {
@@ -74,7 +76,7 @@ class Tensor:
 class Sketch:
     """A checkpoint. sha256: of the file. scales: of all norms, each centred. fault: why it could not be read.
 
-    hoards: numbers that no training makes.
+    hoards: numbers that no training makes. channels: see grader.integrity.channels.
     """
 
     sha256: str
@@ -82,6 +84,7 @@ class Sketch:
     scales: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     fault: str = ""
     hoards: tuple[Hoard, ...] = ()
+    channels: Floats = field(default_factory=lambda: features((), 0))
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -96,6 +99,7 @@ def sketch(data: bytes, labels: Bytes = NO_LABELS) -> Sketch:
         tensors: list[Tensor] = []
         scales: list[Floats] = []
         hoards: list[Hoard] = []
+        small: list[tuple[tuple[int, ...], Floats]] = []
         for name, shape, numbers in _read(data):
             if (hoard := in_tensor(name, shape, numbers, labels)) is not None and len(hoards) < MAX_HOARDS:
                 hoards.append(hoard)
@@ -103,10 +107,14 @@ def sketch(data: bytes, labels: Bytes = NO_LABELS) -> Sketch:
                 continue
             if len(numbers) >= LEAST_NUMBERS:
                 tensors.append(_tensor(name, shape, numbers))
+            if len(shape) > 1 and len(numbers) <= MAX_BESIDE:
+                small.append((shape, numbers))
             if _is_scale(shape, numbers):
                 scales.append(numbers - numbers.mean())
         together = np.concatenate(scales)[:MAX_SCALES] if scales else np.zeros(0, dtype=np.float32)
-        return Sketch(digest, tuple(tensors), together, hoards=tuple(hoards))
+        widths = {len(scale) for scale in scales}
+        channels = features(small, widths.pop() if len(widths) == 1 else 0)
+        return Sketch(digest, tuple(tensors), together, hoards=tuple(hoards), channels=channels)
     except Unreadable as error:
         return Sketch(digest, fault=str(error))
     except _BROKEN as error:
