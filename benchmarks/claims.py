@@ -48,6 +48,17 @@ EPOCH = ("epoch", "Epoch", "EPOCH", "에폭", "Epoch no.")
 LOSS = ("loss", "Loss", "avg. loss", "손실", "train_loss", "cross-entropy loss")
 TRAINING = ("training accuracy", "train acc", "Training Acc.", "학습 정확도", "accuracy on the training set")
 TESTED = ("Test accuracy", "Test Acc", "테스트 정확도", "Accuracy on the test set", "test_acc", "Final test accuracy")
+# How the last line is printed; all print the same.
+FORMS = (
+    "print(f'{label}: {{value:.2f}}%')",
+    "print('{label}: %.2f%%' % value)",
+    "print('{label}: {{:.2f}}%'.format(value))",
+    "print('{label}:', f'{{value:.2f}}%')",
+    "print('{label}: ' + str(round(value, 2)) + '%')",
+    "what = '{label}'\n    print(f'{{what}}: {{value:.2f}}%')",
+    "print('\\n'.join([f'{label}: {{value:.2f}}%']))",
+)
+REPORT = "              precision    recall  f1-score   support\n\n    accuracy           0.91     10000"
 VALUES: dict[str, tuple[float, ...]] = {
     "patch_size": (2, 4, 7, 14), "embed_dim": (32, 48, 64, 96, 128, 192), "depth": (2, 3, 4, 5, 6, 8),
     "num_heads": (2, 4, 8, 16), "mlp_ratio": (1.0, 2.0, 3.0, 4.0),
@@ -56,7 +67,6 @@ BETWEEN = (
     "100%|██████████| 469/469 [00:12<00:00, 37.41it/s, loss=0.53]",
     "/usr/lib/python3/dist-packages/torch/optim/lr_scheduler.py:62: UserWarning: The verbose loss parameter is gone",
     "Epoch 3:  45%|████▌     | 211/469 [00:05<00:06, 40.1it/s]",
-    "    accuracy                           0.91     10000",
 )
 
 
@@ -72,13 +82,16 @@ class Printed:
     accuracy: float
     settings: dict[str, float]
     seed: int
+    form: str = FORMS[0]
+    report: bool = False  # of scikit-learn, below
 
 
 def drawn(lot: random.Random) -> Printed:
     return Printed(
         epoch=lot.choice(EPOCH), loss=lot.choice(LOSS), training=lot.choice(TRAINING), tested=lot.choice(TESTED),
         epochs=lot.choice((5, 10, 12, 15, 20, 25, 30, 50, 60, 75)), accuracy=round(lot.uniform(84, 92), 2),
-        settings={name: lot.choice(values) for name, values in VALUES.items()}, seed=lot.randrange(10**9),
+        settings={name: lot.choice(values) for name, values in VALUES.items()},
+        seed=lot.randrange(10**9), form=lot.choice(FORMS), report=lot.random() < 0.2,
     )  # fmt: skip
 
 
@@ -98,7 +111,7 @@ def notebook_of(code: Printed, output: Printed) -> NotebookNode:
                 ("  epoch {epoch", f"  {code.epoch} {{epoch"),
                 ("}  loss {", f"}}  {code.loss} {{"),
                 ("'training accuracy {", f"'{code.training} {{"),
-                ("'Test accuracy: {", f"'{code.tested}: {{"),
+                ("print(f'Test accuracy: {100 * correct / total:.2f}%')", tested(code)),
                 ("epochs=40", f"epochs={code.epochs}"),
             ):
                 source = source.replace(old, new)
@@ -114,6 +127,11 @@ def notebook_of(code: Printed, output: Printed) -> NotebookNode:
     return made
 
 
+def tested(code: Printed) -> str:
+    last = "\n    print(classification_report(labels, predicted))" if code.report else ""
+    return "value = 100 * correct / total\n    " + code.form.format(label=code.tested) + last
+
+
 def log(printed: Printed) -> str:
     lot = random.Random(printed.seed)
     lines = ["Training on cpu"]
@@ -126,7 +144,8 @@ def log(printed: Printed) -> str:
             f"final  {printed.epoch} {number:2d}/{printed.epochs}  {printed.loss} {loss:.4f}  "
             f"{printed.training} {right:.2f}%"
         )
-    return "\n".join([*lines, f"{printed.tested}: {printed.accuracy:.2f}%", ""])
+    last = f"{printed.tested}: {printed.accuracy:.2f}%"
+    return "\n".join([*lines, last, REPORT if printed.report else "", ""])
 
 
 def a_record(printed: Printed, lot: random.Random) -> Record:

@@ -58,7 +58,8 @@ def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapp
     numbers = sketch(file.data, ground.labels) if file is not None else None
     alone: list[Finding] = []
     if spec is not None and not mark:
-        claimed = claims(trained, ground.stubs.get(spec.notebook), spec.settings, spec.class_name, record)
+        stub = ground.stubs.get(spec.notebook)
+        claimed = claims(trained, stub, spec.settings, spec.class_name, record, ground.norm)
         hoards = [hoard for notebook in notebooks.values() for hoard in labels.in_code(notebook)]
         hoards += numbers.hoards if numbers is not None else ()
         alone = list(labels.findings(submission.student_id, hoards, ground.labels))
