@@ -25,8 +25,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import trainings
-from trainings import DATA, REFERENCE, Stack, unpacked
+import shown as asked_for
+from shown import DATA, unpacked
+from stacked import REFERENCE, Setting, Stack
 
 from grader.integrity.testset import stands_out
 from grader.records import SampleResult
@@ -76,7 +77,7 @@ def chosen(found: Trainings, places: torch.Tensor, data: Path) -> tuple[Sample, 
     least = of_train[order[HARD - 1]]
     others = np.random.default_rng(1).permutation(order[HARD:])[:OTHER]
     at = np.concatenate((order[:HARD], others))
-    images = trainings.read(data, "cpu", None)
+    images = asked_for.read(data, "cpu", None)
     norm = Norm(
         hard_test=tuple(np.nonzero(of_test >= least)[0].tolist()), hard=HARD, share=HARD / len(of_train), models=0,
         coefficients=(), inverse=(), spread=0.0,
@@ -155,13 +156,13 @@ def changes(found: Trainings) -> None:
 
 def of_reference(sample: Sample, data: Path) -> Asked:
     """The shipped weights, which the norm has not seen."""
-    stack = Stack(trainings.Setting(4, 96, 5, 6, 2.0))
+    stack = Stack(Setting(4, 96, 5, 6, 2.0))
     row = stack.rows([torch.load(REFERENCE / "data/vit.pth", weights_only=True)])
-    images = trainings.read(data, "cpu", None)
+    images = asked_for.read(data, "cpu", None)
     test = images.train + torch.arange(images.test)
-    _, right = trainings.answers(stack, row, images.plain(test), images.labels[test])
+    _, right = asked_for.answers(stack, row, images.plain(test), images.labels[test])
     shown, labels = torch.from_numpy(sample.shown), torch.from_numpy(sample.labels).long().repeat(2)
-    _, of_shown = trainings.answers(stack, row, shown, labels)
+    _, of_shown = asked_for.answers(stack, row, shown, labels)
     asked = sample.counted(right[0].numpy(), of_shown[0].numpy())
     return asked, excess(asked, sample.norm)
 

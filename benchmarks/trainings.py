@@ -20,43 +20,24 @@ folder with FashionMNIST's four files, gzipped; Debian's package dataset-fashion
 from __future__ import annotations
 
 import argparse
-import gzip
-import io
-import itertools
 import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
+from shown import DATA, PAD, Images, answers, packed, read, shown
+from stacked import SIDE, Setting, Stack, State, check
 from torch.nn import functional as F
 
-REFERENCE = Path(__file__).resolve().parents[1] / "reference"
-NOTEBOOK = REFERENCE / "notebooks" / "solved" / "Assignment2-2_Vit.ipynb"
-DATA = Path("/usr/share/datasets/fashion-mnist")
-ASKED, AHEAD = 4000, 500  # images of the training set that are asked for; at once, in evaluation
-TRAIN, TEST, SIDE, PAD = 60000, 10000, 28, 2
 SHARD = 13 << 20  # bytes of one file
 MOST_WEIGHTS = 2  # files of weights
 KEPT = {"honest": 3}  # of a stack, whose weights are kept; of any other kind one
 RESERVE = 20  # seconds, for what is asked of a stack that ran out of time
-ALIGNED = 64  # numbers: matrix products of rows that begin anywhere are slow
 BETAS, EPS = (0.9, 0.999), 1e-8
-State = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Setting:
-    patch_size: int
-    embed_dim: int
-    depth: int
-    num_heads: int
-    mlp_ratio: float
 
 
 @dataclass(frozen=True)
@@ -154,100 +135,11 @@ def pool(recipe: Recipe, asked: torch.Tensor, train: int, test: int) -> torch.Te
     return everything[torch.randperm(train, generator=lot)[: round(recipe.part * train)]]
 
 
-# ---- the model, stacked ---------------------------------------------------------------------------------------------
-
-
-def the_model() -> type[nn.Module]:
-    """The reference's VisionTransformer: the cells of the solved notebook that define classes."""
-    names: dict[str, Any] = {"torch": torch, "nn": nn, "F": F}
-    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "code" and source.startswith("class "):
-            exec(source, names)  # our own solution
-    found: type[nn.Module] = names["VisionTransformer"]
-    return found
-
-
-class Stack:
-    """The weights of several models of one setting, as rows of one tensor: (models, numbers)."""
-
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        self._model = the_model()
-        state = self.built(0)
-        self.shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        self._sizes = [math.prod(shape) for shape in self.shapes.values()]
-        self._spare = -sum(self._sizes) % ALIGNED
-
-    def module(self) -> nn.Module:
-        return self._model(img_size=SIDE, in_chans=1, num_classes=10, **asdict(self.setting))
-
-    def built(self, seed: int) -> State:
-        torch.manual_seed(seed)
-        return self.module().state_dict()
-
-    def rows(self, states: Sequence[State]) -> torch.Tensor:
-        rows = torch.stack([torch.cat([state[name].flatten() for name in self.shapes]) for state in states])
-        return F.pad(rows, (0, self._spare))
-
-    def tensors(self, rows: torch.Tensor) -> State:
-        """By name, each with the models in front."""
-        parts = rows.split([*self._sizes, self._spare], dim=1)[:-1]
-        return {name: part.reshape(-1, *self.shapes[name]) for name, part in zip(self.shapes, parts, strict=True)}
-
-    def scales(self, row: torch.Tensor) -> torch.Tensor:
-        tensors = self.tensors(row.unsqueeze(0))
-        return torch.cat([tensor[0] for name, tensor in tensors.items() if "norm" in name and "weight" in name])
-
-    def __call__(self, rows: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        """Logits (models, B, classes) of images (models, B, side, side); what the reference's `forward` computes."""
-        p, s = self.tensors(rows), self.setting
-        models, batch, side = images.shape[0], images.shape[1], SIDE // s.patch_size
-
-        def linear(x: torch.Tensor, name: str) -> torch.Tensor:
-            weight = p[f"{name}.weight"].flatten(2)
-            flat = torch.baddbmm(p[f"{name}.bias"].unsqueeze(1), x.reshape(models, -1, x.shape[-1]), weight.mT)
-            return flat.reshape(*x.shape[:-1], -1)
-
-        def norm(x: torch.Tensor, name: str) -> torch.Tensor:
-            weight, bias = (p[f"{name}.{kind}"][:, None, None] for kind in ("weight", "bias"))
-            return torch.addcmul(bias, F.layer_norm(x, x.shape[-1:]), weight)
-
-        def attention(x: torch.Tensor, name: str) -> torch.Tensor:
-            split = linear(x, f"{name}.qkv").reshape(models * batch, x.shape[2], 3, s.num_heads, -1)
-            q, k, v = split.permute(2, 0, 3, 1, 4)
-            heads = F.scaled_dot_product_attention(q, k, v)
-            return linear(heads.transpose(1, 2).reshape(x.shape), f"{name}.proj")
-
-        cut = images.reshape(models, batch, side, s.patch_size, side, s.patch_size).transpose(3, 4)
-        x = linear(cut.reshape(models, batch, side * side, -1), "patch_embed.proj")
-        x = torch.cat((p["cls_token"].expand(-1, batch, -1, -1), x), dim=2) + p["pos_embed"]
-        for number in range(s.depth):
-            x = x + attention(norm(x, f"blocks.{number}.norm1"), f"blocks.{number}.attn")
-            hidden = F.gelu(linear(norm(x, f"blocks.{number}.norm2"), f"blocks.{number}.mlp.fc1"))
-            x = x + linear(hidden, f"blocks.{number}.mlp.fc2")
-        return linear(norm(x[:, :, :1], "norm")[:, :, 0], "head")
-
-
 # ---- training -------------------------------------------------------------------------------------------------------
 
 
 class OutOfTime(Exception):
     """The minutes are over."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """All images on the device: padded (N, 32, 32) uint8, the training set first; labels (N,)."""
-
-    padded: torch.Tensor
-    labels: torch.Tensor
-    train: int
-    test: int
-    asked: torch.Tensor
-
-    def plain(self, places: torch.Tensor) -> torch.Tensor:
-        return self.padded[places, PAD : PAD + SIDE, PAD : PAD + SIDE]
 
 
 def train(
@@ -354,93 +246,6 @@ def _select(
         best.copy_(row)
 
 
-# ---- what is asked --------------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def answers(
-    stack: Stack, rows: torch.Tensor, images: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of the true class and whether the answer is right, (models, N), of images (N, side, side) uint8."""
-    losses, rights = [], []
-    for some, true in zip(images.split(AHEAD), labels.split(AHEAD), strict=True):
-        logits = stack(rows, (some.float() / 255).expand(len(rows), -1, -1, -1))
-        expected = true.expand(len(rows), -1)
-        losses.append(-logits.log_softmax(dim=2).gather(2, expected.unsqueeze(2)).squeeze(2))
-        rights.append(logits.argmax(dim=2) == expected)
-    return torch.cat(losses, dim=1), torch.cat(rights, dim=1)
-
-
-def packed(losses: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """A byte each: 128 where the answer is right, and 30 log(1 + 4 loss) of the true class in the seven other bits."""
-    return (30 * (4 * losses).log1p()).round().clamp(0, 127).to(torch.uint8) + 128 * right.to(torch.uint8)
-
-
-def unpacked(found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The losses, and which answers are right."""
-    return ((found & 127).float() / 30).expm1() / 4, found > 127
-
-
-def _noise(levels: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    def noisy(images: torch.Tensor) -> torch.Tensor:
-        lot = torch.Generator().manual_seed(levels)
-        by = torch.randint(-levels, levels + 1, images.shape, generator=lot).to(images.device)
-        return (images + by).clamp(0, 255).to(torch.uint8)
-
-    return noisy
-
-
-def moved(images: torch.Tensor, down: int, right: int) -> torch.Tensor:
-    """By so many pixels, black where nothing was."""
-    padded = F.pad(images, (2, 2, 2, 2))
-    return padded[:, 2 - down : 2 - down + SIDE, 2 - right : 2 - right + SIDE]
-
-
-def blurred(images: torch.Tensor) -> torch.Tensor:
-    """By the binomial kernel 1 2 1 in both directions."""
-    kernel = torch.tensor([1.0, 2.0, 1.0], device=images.device)
-    kernel = (kernel[:, None] * kernel / 16)[None, None]
-    return F.conv2d(images.unsqueeze(1).float(), kernel, padding=1).squeeze(1).round().to(torch.uint8)
-
-
-def as_jpeg(images: torch.Tensor) -> torch.Tensor:
-    """Encoded as JPEG of quality 75 and decoded."""
-    import numpy as np
-    from PIL import Image
-
-    found = []
-    for image in images.cpu().numpy():
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=75)
-        found.append(np.asarray(Image.open(file)))
-    return torch.from_numpy(np.stack(found)).to(images.device)
-
-
-VARIANTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "as it is": lambda images: images,
-    "noise 2": _noise(2),
-    "noise 8": _noise(8),
-    "moved right": lambda images: moved(images, 0, 1),
-    "mirrored": lambda images: images.flip(2),
-    "blurred": blurred,
-    "jpeg": as_jpeg,
-}
-
-
-def shown(images: Images) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """The images that every model is asked for, by set and variant, with their labels."""
-    device = images.padded.device
-    sets = {"test": images.train + torch.arange(images.test), "train": images.asked}
-    found = {}
-    for (name, places), (variant, change) in itertools.product(sets.items(), VARIANTS.items()):
-        on_device = places.to(device)
-        try:
-            found[f"{name}/{variant}"] = change(images.plain(on_device)), images.labels[on_device]
-        except ImportError as error:
-            print(f"{variant}: left out, {error}", flush=True)
-    return found
-
-
 # ---- what is written ------------------------------------------------------------------------------------------------
 
 
@@ -476,7 +281,7 @@ class Results:
         self._log.write_text("")
         self._said: dict[int, str] = {}
         self._answers, self._weights = Shards(folder, "answers"), Shards(folder, "weights")
-        torch.save(images.asked, folder / "places.pt")
+        torch.save(images.asked.clone(), folder / "places.pt")
 
     def add(self, stack: Stack, done: Sequence[tuple[Recipe, torch.Tensor]]) -> list[int]:
         """The numbers that the models are given."""
@@ -512,22 +317,14 @@ class Results:
         return [self._said[number] for number in numbers]
 
 
-def check(stack: Stack, row: torch.Tensor, images: torch.Tensor) -> float:
-    """How far the stacked arithmetic is from the reference's own module, in the logits; both in float32."""
-    module = stack.module().to(row.device)
-    module.load_state_dict({name: tensor[0] for name, tensor in stack.tensors(row.unsqueeze(0)).items()})
-    with torch.no_grad():
-        some = images[:100].float() / 255
-        return float((module(some.unsqueeze(1)) - stack(row.unsqueeze(0), some.unsqueeze(0))[0]).abs().max())
-
-
 def run(options: argparse.Namespace) -> None:
     began = time.monotonic()
     until = began + 60 * options.minutes - RESERVE
     images = read(options.data, options.device, options.images)
     results = Results(options.out, images)
     print(f"read, changed: {time.monotonic() - began:.1f} s", flush=True)
-    for number, (setting, batch, epochs) in enumerate(STACKS[: options.stacks]):
+    for number in range(options.first, len(STACKS[: options.stacks])):
+        setting, batch, epochs = STACKS[number]
         started, stack = time.monotonic(), Stack(setting)
         some = [options.epochs] if options.epochs else epochs
         made = recipes(setting, batch, some, number, options.models)
@@ -568,24 +365,6 @@ def finished(training: Iterator[tuple[Recipe, torch.Tensor]]) -> tuple[list[tupl
     return done, True
 
 
-def read(folder: Path, device: str, count: int | None) -> Images:
-    """count: so many training images, and a sixth as many test images, for a try."""
-    found = {}
-    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
-        places = (folder / f"{name}-ubyte.gz", REFERENCE / "data" / "fashion-mnist" / f"{name}-ubyte.gz")
-        path = next((path for path in places if path.is_file()), None)
-        if path is None:
-            raise SystemExit(f"{places[0]} is missing: name FashionMNIST's folder with --data")
-        data = torch.frombuffer(bytearray(gzip.decompress(path.read_bytes())), dtype=torch.uint8)
-        found[name] = data[16:].reshape(-1, SIDE, SIDE) if "images" in name else data[8:].long()
-    train, test = min(count or TRAIN, TRAIN), min(count // 6 if count else TEST, TEST)
-    both = torch.cat([found["train-images-idx3"][:train], found["t10k-images-idx3"][:test]])
-    labels = torch.cat([found["train-labels-idx1"][:train], found["t10k-labels-idx1"][:test]])
-    asked = torch.randperm(train, generator=torch.Generator().manual_seed(1))[: min(ASKED, train // 6)]
-    padded = F.pad(both, (PAD, PAD, PAD, PAD))
-    return Images(padded.to(device), labels.to(device), train, test, asked)
-
-
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -594,6 +373,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--minutes", type=float, default=5.0, help="then what is done is all there is")
     parser.add_argument("--stacks", type=int, default=len(STACKS), help="so many stacks of models")
+    parser.add_argument("--first", type=int, default=0, help="leave out so many stacks, which another run has trained")
     parser.add_argument("--models", type=int, help="so many of each kind in a stack")
     parser.add_argument("--epochs", type=int, help="for all, instead of 5 to 30")
     parser.add_argument("--images", type=int, help="so many training images, for a try")
