@@ -92,8 +92,11 @@ def _of_record(record: Record) -> Iterator[Claim]:
             yield Claim(ACCURACY, place, f"{printed}% printed, {measured}% measured", flag.message)
     if not record.checkpoint.settings:
         for check in (check for criterion in record.criteria for check in criterion.checks):
-            if {"tensor", "saved", "model"} <= set(check.evidence):
-                figure = f"{check.evidence['saved']} in the .pth, {check.evidence['model']} in the model"
+            if "tensor" in check.evidence and ".pth" in check.message:
+                tensor, saved, own = (check.evidence.get(name) for name in ("tensor", "saved", "model"))
+                figure = (
+                    f"{saved} in the .pth, {own} in the model" if saved else f"“{tensor}” is in one of the two alone"
+                )
                 yield Claim(SHAPES, "the .pth", figure, check.message)
                 return
 
@@ -110,10 +113,9 @@ def _of_curves(record: Record, norm: Norm) -> Iterator[Claim]:
     measured = 100 * training_accuracy(sample, norm)
     printed, cell = min(ends)
     if measured + MARGIN < printed <= 100:
-        figure = (
-            f"{printed:.2f}% printed, about {measured:.1f}% on a sample of {sample.hard.total + sample.other.total}"
-        )
-        yield Claim(TRAINING, f"cell {cell}", figure, f"{figure} training images; ask which run the weights are from")
+        figure = f"{printed:.2f}% printed, about {measured:.1f}% measured"
+        said = f"{figure} on a sample of {sample.hard.total + sample.other.total} training images"
+        yield Claim(TRAINING, f"cell {cell}", figure, f"{said}; ask which run the weights are from")
 
 
 def _settings(notebook: Notebook, settings: Sequence[str], class_name: str, record: Record) -> Iterator[Claim]:
