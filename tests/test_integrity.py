@@ -30,7 +30,20 @@ from grader.integrity.printed import epochs_in, foreign_label
 from grader.integrity.sketch import sketch
 from grader.integrity.writing import writing
 from grader.notebook import Cell, Notebook, read_notebook
-from grader.records import CheckpointResult, Counted, Curve, Exhibits, Flag, Record, SampleResult, SubmissionInfo
+from grader.records import (
+    Blame,
+    CheckpointResult,
+    CheckResult,
+    Counted,
+    CriterionResult,
+    Curve,
+    Exhibits,
+    Flag,
+    Record,
+    SampleResult,
+    SubmissionInfo,
+    Verdict,
+)
 from grader.sample import Norm
 
 PLAIN = """
@@ -289,6 +302,20 @@ def test_a_flag_on_the_accuracy_is_a_claim(hand_in: HandIn) -> None:
     flag = Flag(id="accuracy_claimed", message="m", evidence={"printed": 95.0, "measured": 80.0, "cell": 4})
     record = msgspec.structs.replace(a_record(), flags=(flag,))
     assert claimed(hand_in, record) == [claims.ACCURACY]
+
+
+@pytest.mark.parametrize("evidence", [{"saved": [64], "model": [96]}, {}], ids=["of another shape", "in one alone"])
+def test_weights_that_fit_no_settings_are_a_claim(evidence: dict[str, Any]) -> None:
+    check = CheckResult(
+        id="loads", title="", verdict=Verdict.FAILED, blame=Blame.STUDENT, message="the .pth has not “norm.bias”",
+        evidence={"tensor": "norm.bias", **evidence},
+    )  # fmt: skip
+    lost = CriterionResult(
+        id="checkpoint", title="", points=0, max_points=5, verdict=Verdict.FAILED, blame=Blame.STUDENT, checks=(check,)
+    )
+    record = msgspec.structs.replace(a_record(), criteria=(lost,))
+    found = claims.claims(None, None, SETTINGS, "VisionTransformer", record)
+    assert [claim.kind for claim in found] == [claims.SHAPES]
 
 
 @pytest.mark.parametrize(("printed", "kinds"), [(93.0, []), (99.0, [claims.TRAINING])])
