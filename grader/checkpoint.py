@@ -259,7 +259,10 @@ class TrainedModel:
         spec, folder = self.spec.sample, self._assignment.folder
         if spec is None:
             return None
-        sample = load_sample(folder / spec.images, folder / spec.labels, folder / spec.norm)
+        try:
+            sample = load_sample(folder / spec.images, folder / spec.labels, folder / spec.norm)
+        except AssignmentError:  # `doctor` and `integrity` say so; it is no reason to measure no accuracy
+            return None
         if not sample.is_about(len(right)):
             return None
         shown, labels = torch.from_numpy(sample.shown), torch.from_numpy(sample.labels.copy()).repeat(2)
