@@ -218,6 +218,7 @@ def of_weights() -> None:
         "heads permuted, one epoch further": lambda state: again(heads_permuted(state)),
         "three epochs further": lambda state: again(state, 3),
         "channels permuted, one epoch further": lambda state: again(channels_permuted(state)),
+        "channels permuted, three epochs further": lambda state: again(channels_permuted(state), 3),
     }
     originals = [sketch(saved(state)) for state in donors]
     for kind, change in kinds.items():

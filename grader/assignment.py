@@ -50,6 +50,14 @@ class ClassSpec(Frozen, frozen=True):
     standin: str = ""  # a Python file; relative to the assignment's folder
 
 
+class SampleSpec(Frozen, frozen=True):
+    """A sample of the training images, and what honest models make of it: see `grader.sample`. Paths as below."""
+
+    images: str
+    labels: str
+    norm: str
+
+
 class CheckpointSpec(Frozen, frozen=True):
     """How the weights are held against the held-out set. Paths are relative to the assignment's folder."""
 
@@ -63,6 +71,7 @@ class CheckpointSpec(Frozen, frozen=True):
     bar: Annotated[float, msgspec.Meta(ge=0, le=1)]  # the share that must be right
     public: tuple[str, ...] = ()  # where students have the held-out files: for the self-check; relative to the hand-in
     digests: dict[str, str] = {}  # SHA-256 of the held-out files, by path; `grade.py doctor` compares
+    sample: SampleSpec | None = None
     fixed: dict[str, int | float | str] = {}
     classes: Count = 10
     class_names: tuple[str, ...] = ()  # by label, for people

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import itertools
-import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +20,8 @@ from grader.checking.student import ObjectProxy, Student, expect
 from grader.errors import AssignmentError, Failed, Fault, Missing, Raised, SandboxError, TimedOut
 from grader.gpu import Gpu, held_against
 from grader.notebook import Notebook
-from grader.records import Answers, CheckpointResult, Frozen, NoiseResult
+from grader.records import Answers, CheckpointResult, Frozen, NoiseResult, SampleResult
+from grader.sample import load_sample, read_idx
 from grader.settings import Candidate, candidates
 from grader.transform import NAME as TRANSFORM_NAME
 from grader.transform import Affine, transform_of
@@ -30,10 +29,9 @@ from grader.transform import Affine, transform_of
 MAX_CANDIDATES = 16  # constructor calls tried against the weights' shapes
 MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be seen in weights)
 MENDING = "save the trained weights again, with torch.save(model.state_dict(), …)"
-GZIP_MAGIC = b"\x1f\x8b"
 NOISY_IMAGES = 1_000  # shown once more with noise
 NOISE_LEVELS = 2  # grey levels up or down, of 256; the reference answers alike up to 8
-FORMAT = 2  # of what is kept of an evaluation; another one is not found
+FORMAT = 3  # of what is kept of an evaluation; another one is not found
 WARM_BATCHES = 3  # after this many, the time for the whole is estimated
 
 
@@ -238,7 +236,8 @@ class TrainedModel:
                 found.append(self._evaluate(other))
             number = max(range(len(found)), key=lambda n: found[n].result.accuracy or 0.0)
             noise = self._with_noise(self._fitting[number], self._right[number])
-            self.result = msgspec.structs.replace(found[number].result, noise=noise)
+            sample = self._of_sample(self._fitting[number], self._right[number])
+            self.result = msgspec.structs.replace(found[number].result, noise=noise, sample=sample)
             self.answers = found[number].answers
             if self._evaluations is not None:
                 self._evaluations.keep(msgspec.json.encode(Evaluation(result=self.result, answers=self.answers)))
@@ -278,6 +277,31 @@ class TrainedModel:
             fault = raised.message
             self._student.forgive(self.spec.class_name)
         return NoiseResult(total=len(noisy), exact=exact, noisy=correct, fault=fault)
+
+    def _of_sample(self, candidate: Candidate, right: torch.Tensor) -> SampleResult | None:
+        """Ask for some training images too. right: which held-out images are answered right, (N,) bool.
+
+        None where there is no sample for this held-out set, or the model has no answer to it: no mark hangs on it.
+        """
+        spec, folder = self.spec.sample, self._assignment.folder
+        if spec is None:
+            return None
+        try:
+            sample = load_sample(folder / spec.images, folder / spec.labels, folder / spec.norm)
+        except AssignmentError:  # `doctor` and `integrity` say so; it is no reason to measure no accuracy
+            return None
+        if not sample.is_about(len(right)):
+            return None
+        shown, labels = torch.from_numpy(sample.shown), torch.from_numpy(sample.labels.copy()).repeat(2)
+        order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(self._assignment.config.seed))
+        of_shown = torch.zeros(len(shown), dtype=torch.bool)
+        try:
+            for logits, batch in self._answers(candidate, shown, order):
+                of_shown[batch] = answered(logits)[0] == labels[batch]
+        except Fault:
+            self._student.forgive(self.spec.class_name)
+            return None
+        return sample.counted(right.numpy(), of_shown.numpy())
 
     def _held_out(self) -> tuple[torch.Tensor, torch.Tensor]:
         return held_out(self._assignment.folder, self.spec.images, self.spec.labels)
@@ -402,21 +426,11 @@ class TrainedModel:
 
 def held_out(folder: Path, images: str, labels: str) -> tuple[torch.Tensor, torch.Tensor]:
     """The held-out images (N, H, W) uint8, labels (N,) int64: IDX files, gzipped or not. Raises AssignmentError."""
-    pair = _idx(folder / images), _idx(folder / labels).long()
+    pair = _read(folder / images), _read(folder / labels).long()
     if len(pair[0]) != len(pair[1]):
         raise AssignmentError(f"{folder / images} holds {len(pair[0])} images but {len(pair[1])} labels")
     return pair
 
 
-def _idx(path: Path) -> torch.Tensor:
-    """An IDX file of bytes (magic 0, 0, 8, rank; sizes big-endian; http://yann.lecun.com/exdb/mnist describes it)."""
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data[:2] == GZIP_MAGIC else data
-    except (OSError, EOFError, ValueError) as error:
-        raise AssignmentError(f"the held-out set {path} cannot be read: {error}") from None
-    if data[:3] != b"\0\0\x08":
-        raise AssignmentError(f"{path} is not an IDX file of bytes")
-    rank = data[3]
-    shape = struct.unpack(f">{rank}I", data[4 : 4 + 4 * rank])
-    return torch.frombuffer(bytearray(data[4 + 4 * rank :]), dtype=torch.uint8).reshape(shape)
+def _read(path: Path) -> torch.Tensor:
+    return torch.from_numpy(read_idx(path).copy())

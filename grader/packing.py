@@ -60,7 +60,8 @@ def _titles(assignment: Assignment, language: str) -> dict[str, str]:
 def _told(spec: CheckpointSpec) -> CheckpointSpec:
     """The held-out files by their names alone: students have them elsewhere, if at all."""
     digests = {Path(path).name: digest for path, digest in spec.digests.items()} if spec.public else {}
-    return replace(spec, images=Path(spec.images).name, labels=Path(spec.labels).name, digests=digests)
+    names = {"images": Path(spec.images).name, "labels": Path(spec.labels).name}
+    return replace(spec, **names, digests=digests, sample=None)
 
 
 def _handed_out(assignment: Assignment) -> dict[str, str]:

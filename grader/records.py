@@ -93,6 +93,30 @@ class NoiseResult(Frozen, frozen=True):
     fault: str = ""
 
 
+class Counted(Frozen, frozen=True):
+    """So many right answers, of how many."""
+
+    right: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.total if self.total else 0.0
+
+
+class SampleResult(Frozen, frozen=True):
+    """Right answers to the hard held-out images, and to a sample of the training images; see `grader.sample`.
+
+    hard, other: of the training set; moved: by a pixel.
+    """
+
+    hard_test: Counted
+    hard: Counted
+    other: Counted
+    hard_moved: Counted
+    other_moved: Counted
+
+
 class CheckpointResult(Frozen, frozen=True):
     """What the weights were found to be. `settings` are the constructor's arguments that fitted.
 
@@ -109,6 +133,7 @@ class CheckpointResult(Frozen, frozen=True):
     noise: NoiseResult | None = None
     device: str = "cpu"
     device_reason: str = ""
+    sample: SampleResult | None = None  # facts for integrity.csv alone
 
 
 class Flag(Frozen, frozen=True):

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -30,10 +31,25 @@ from grader.integrity.exhibit import Exhibit
 from grader.integrity.facts import RATE, compared
 from grader.integrity.findings import Finding, Passage, Place, grouped, sheet
 from grader.integrity.likeness import ClassCode
+from grader.integrity.printed import epochs_in, foreign_label
 from grader.integrity.sketch import sketch
 from grader.integrity.writing import writing
 from grader.notebook import Cell, Notebook, read_notebook
-from grader.records import CheckpointResult, Flag, Record, SubmissionInfo
+from grader.records import (
+    Blame,
+    CheckpointResult,
+    CheckResult,
+    Counted,
+    CriterionResult,
+    Curve,
+    Exhibits,
+    Flag,
+    Record,
+    SampleResult,
+    SubmissionInfo,
+    Verdict,
+)
+from grader.sample import Norm
 
 PLAIN = """
 def attend(q, k, v, mask):
@@ -191,6 +207,7 @@ def state(seed: int) -> dict[str, torch.Tensor]:
         for n in range(3)
         for name, shape in (("weight", (48, 16)), ("bias", (48,)))
     }
+    found["positions"] = torch.randn(1, 17, 32, generator=random_)
     return found | {f"norm{n}.weight": 1 + 0.1 * torch.randn(32, generator=random_) for n in range(3)}
 
 
@@ -203,6 +220,12 @@ def saved(value: Any, **how: Any) -> bytes:
 def permuted(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     order = torch.randperm(48, generator=torch.Generator().manual_seed(0))
     return {name: (-tensor[order] if len(tensor) == 48 else tensor) for name, tensor in original.items()}
+
+
+def channels_permuted(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The norms' channels in another order, and what adds to them."""
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(1))
+    return {name: tensor[..., order] if tensor.shape[-1] == 32 else tensor for name, tensor in original.items()}
 
 
 def trained_on(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -220,8 +243,18 @@ def trained_on(original: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (permuted, weights.REORDERED),
         (trained_on, weights.LEARNED),
         (lambda s: trained_on(permuted(s)), weights.LEARNED),
+        (lambda s: trained_on(channels_permuted(s)), weights.MOVED),
     ],
-    ids=["same file", "wrapped", "one tensor changed", "float16", "permuted", "trained on", "permuted, trained on"],
+    ids=[
+        "same file",
+        "wrapped",
+        "one tensor changed",
+        "float16",
+        "permuted",
+        "trained on",
+        "permuted, trained on",
+        "channels permuted, trained on",
+    ],
 )
 def test_weights_made_from_anothers_are_found(changed: Any, how: str) -> None:
     others = {place: sketch(saved(state(place))) for place in range(4)}
@@ -312,11 +345,71 @@ def test_weights_of_another_setting_are_a_claim(hand_in: HandIn) -> None:
 
 
 def test_a_flag_on_the_accuracy_is_a_claim(hand_in: HandIn) -> None:
-    import msgspec
-
     flag = Flag(id="accuracy_claimed", message="m", evidence={"printed": 95.0, "measured": 80.0, "cell": 4})
     record = msgspec.structs.replace(a_record(), flags=(flag,))
     assert claimed(hand_in, record) == [claims.ACCURACY]
+
+
+@pytest.mark.parametrize("evidence", [{"saved": [64], "model": [96]}, {}], ids=["of another shape", "in one alone"])
+def test_weights_that_fit_no_settings_are_a_claim(evidence: dict[str, Any]) -> None:
+    check = CheckResult(
+        id="loads", title="", verdict=Verdict.FAILED, blame=Blame.STUDENT, message="the .pth has not “norm.bias”",
+        evidence={"tensor": "norm.bias", **evidence},
+    )  # fmt: skip
+    lost = CriterionResult(
+        id="checkpoint", title="", points=0, max_points=5, verdict=Verdict.FAILED, blame=Blame.STUDENT, checks=(check,)
+    )
+    record = msgspec.structs.replace(a_record(), criteria=(lost,))
+    found = claims.claims(None, None, SETTINGS, "VisionTransformer", record)
+    assert [claim.kind for claim in found] == [claims.SHAPES]
+
+
+@pytest.mark.parametrize(("printed", "kinds"), [(93.0, []), (99.0, [claims.TRAINING])])
+def test_a_training_accuracy_that_the_weights_do_not_reach_is_a_claim(printed: float, kinds: list[str]) -> None:
+    counts = Counted(right=90, total=100)
+    sample = SampleResult(hard_test=counts, hard=counts, other=counts, hard_moved=counts, other_moved=counts)
+    curves = [
+        Curve(file="part2", run=name, what="training accuracy", cell=4, steps=(1, 2), values=(50.0, value))
+        for name, value in (("final", printed), ("other", 99.5))
+    ]
+    record = msgspec.structs.replace(
+        a_record(), checkpoint=CheckpointResult(sample=sample), exhibits=Exhibits(curves=tuple(curves))
+    )
+    norm = Norm(hard_test=(0,), hard=1, share=0.1, models=9, coefficients=(), inverse=(), spread=1.0)
+    found = claims.claims(None, None, SETTINGS, "VisionTransformer", record, norm)
+    assert [claim.kind for claim in found] == kinds
+
+
+@pytest.mark.parametrize(
+    ("printing", "is_one"),
+    [
+        ("print(f'{name}  loss {x:.2f}')", False),
+        ("print('loss', x)", False),
+        ("print('loss: %.2f' % x)", False),
+        ("print({'loss': x})", False),
+        ("print(f'{loss=:.2f}')", False),
+        ("print('mean loss', x)", True),
+        ("print('loss of', x)", True),
+        ("print(classification_report(x))  # loss of", False),
+    ],
+)
+def test_a_number_under_words_that_no_text_ends_with_is_told(printing: str, is_one: bool) -> None:
+    assert (foreign_label(deep(printing), ["final  loss 0.53"]) is not None) == is_one
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("for e in range(20): pass\nwidth = 8", {20}),
+        ("EPOCHS = 12\nfor e in range(EPOCHS): pass", {12}),
+        ("n = 7\nfor e in range(n): pass", {7}),
+        ("fit(model, epochs=9)", {9}),
+        ("def fit(model, epochs): pass\nfit(None, 15)", {15}),
+        ("width = 8", set()),
+    ],
+)
+def test_the_epochs_of_the_code_are_read(source: str, count: set[int]) -> None:
+    assert epochs_in(deep(source)) == count
 
 
 def test_a_log_in_two_notebooks_that_train_apart_is_a_finding_and_one_that_is_equal_is_not() -> None:

@@ -7,18 +7,23 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from grader.integrity.printed import epochs_in, foreign_label
 from grader.notebook import Cell, Notebook
 from grader.records import Record
+from grader.sample import Norm, training_accuracy
 from grader.settings import candidates
 from grader.statements import code
 
-ACCURACY, SETTINGS, SHAPES, OUTPUT, EPOCHS = (
+ACCURACY, SETTINGS, SHAPES, OUTPUT, LABEL, EPOCHS, TRAINING = (
     "a printed accuracy that the weights do not reach",
     "weights of other settings than the notebook saves",
     "weights whose shapes fit no settings in the notebook",
     "an output with words that stand nowhere in the code",
+    "a number in an output under words that no text in the code ends with",
     "a count of epochs that stands nowhere in the code",
+    "a printed training accuracy that the weights do not reach",
 )
+MARGIN = 5.0  # percentage points: of the training accuracy as it is printed, while it rises, and as the sample tells it
 # The flag that grader.flags raises for the first of them, with its reasons.
 _CLAIMED = "accuracy_claimed"
 _METRIC = re.compile(r"(?i)acc|loss|epoch|정확|손실|에폭")
@@ -61,10 +66,17 @@ class Claim:
 
 
 def claims(
-    notebook: Notebook | None, stub: Notebook | None, settings: Sequence[str], class_name: str, record: Record | None
+    notebook: Notebook | None,
+    stub: Notebook | None,
+    settings: Sequence[str],
+    class_name: str,
+    record: Record | None,
+    norm: Norm | None = None,
 ) -> list[Claim]:
-    """What the training's notebook claims and the rest contradicts. Never raises."""
+    """What the training's notebook claims and the rest contradicts. norm: of the training sample. Never raises."""
     found = list(_of_record(record)) if record is not None else []
+    if record is not None and norm is not None:
+        found += _of_curves(record, norm)
     if notebook is not None:
         if record is not None and record.checkpoint.settings:
             found += _settings(notebook, settings, class_name, record)
@@ -80,10 +92,30 @@ def _of_record(record: Record) -> Iterator[Claim]:
             yield Claim(ACCURACY, place, f"{printed}% printed, {measured}% measured", flag.message)
     if not record.checkpoint.settings:
         for check in (check for criterion in record.criteria for check in criterion.checks):
-            if {"tensor", "saved", "model"} <= set(check.evidence):
-                figure = f"{check.evidence['saved']} in the .pth, {check.evidence['model']} in the model"
+            if "tensor" in check.evidence and ".pth" in check.message:
+                tensor, saved, own = (check.evidence.get(name) for name in ("tensor", "saved", "model"))
+                figure = (
+                    f"{saved} in the .pth, {own} in the model" if saved else f"“{tensor}” is in one of the two alone"
+                )
                 yield Claim(SHAPES, "the .pth", figure, check.message)
                 return
+
+
+def _of_curves(record: Record, norm: Norm) -> Iterator[Claim]:
+    """Where every training run printed a higher training accuracy than the weights have on the training sample.
+
+    What is printed while a model learns, or of images that were changed, is lower than what it reaches in the end.
+    """
+    sample, curves = record.checkpoint.sample, record.exhibits.curves if record.exhibits is not None else ()
+    ends = [(max(one.values), one.cell) for one in curves if one.what == "training accuracy" and one.values]
+    if sample is None or not ends:
+        return
+    measured = 100 * training_accuracy(sample, norm)
+    printed, cell = min(ends)
+    if measured + MARGIN < printed <= 100:
+        figure = f"{printed:.2f}% printed, about {measured:.1f}% measured"
+        said = f"{figure} on a sample of {sample.hard.total + sample.other.total} training images"
+        yield Claim(TRAINING, f"cell {cell}", figure, f"{said}; ask which run the weights are from")
 
 
 def _settings(notebook: Notebook, settings: Sequence[str], class_name: str, record: Record) -> Iterator[Claim]:
@@ -115,7 +147,7 @@ def _outputs(notebook: Notebook, stub: Notebook | None) -> Iterator[Claim]:
         return  # what cannot be read may have printed it
     text = "\n".join(cell.source for notebook_ in (notebook, stub) if notebook_ for cell in notebook_.cells)
     written = text.casefold()
-    numbers = _whole_numbers(notebook)
+    numbers = epochs_in(notebook) or _whole_numbers(notebook)
     seen: set[str] = set()
     for cell, line in _results(notebook):
         place = f"{notebook.name}, cell {cell.index + 1}"
@@ -133,6 +165,13 @@ def _outputs(notebook: Notebook, stub: Notebook | None) -> Iterator[Claim]:
                 f"the output “{line[:120]}” counts to {count[1]}, which stands nowhere in the code; ask which code ran"
             )
             yield Claim(EPOCHS, place, count[1], said)
+    found = foreign_label(notebook, [line for _, line in _results(notebook)]) if OUTPUT not in seen else None
+    if found is not None:
+        line, label = found
+        cell = next(cell for cell, one in _results(notebook) if one == line)
+        said = f"the output “{line[:120]}” has a number under “{label[:60]}”, and no text in the code ends so"
+        place = f"{notebook.name}, cell {cell.index + 1}"
+        yield Claim(LABEL, place, label[:60], f"{said}; ask which code printed it")
 
 
 def _results(notebook: Notebook) -> Iterator[tuple[Cell, str]]:

@@ -12,21 +12,24 @@ from grader.assignment import Assignment
 from grader.errors import NotebookError
 from grader.gather import HandIn, intake_limits, roles_of
 from grader.intake import Submission, read_submission
-from grader.integrity import dataflow
+from grader.integrity import dataflow, labels
 from grader.integrity.claims import Claim, claims, logged
-from grader.integrity.findings import Place
+from grader.integrity.findings import Finding, Place
 from grader.integrity.ground import Ground
 from grader.integrity.sketch import Sketch, sketch
 from grader.integrity.words import Said, said
 from grader.integrity.writing import Handout, Slot, Text, Writing, names_of, serving_of, writing
 from grader.notebook import Notebook, read_notebook
-from grader.records import Record
+from grader.records import Record, SampleResult
 from grader.statements import code
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What is kept of one submission. training: a fingerprint of the code that trains, settings and all."""
+    """What is kept of one submission. training: a fingerprint of the code that trains, settings and all.
+
+    asked: what the model answered of the training sample. alone: what needs no other submission to be seen.
+    """
 
     student: str
     writing: Writing
@@ -35,6 +38,8 @@ class Exhibit:
     runs: frozenset[str]
     claims: tuple[Claim, ...]
     said: Said = field(default_factory=dict)
+    asked: SampleResult | None = None
+    alone: tuple[Finding, ...] = ()
 
 
 def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapping[str, Record], mark: str) -> Exhibit:
@@ -54,16 +59,26 @@ def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapp
     file = submission.files.get(spec.file) if spec is not None else None
     record = records.get(submission.student_id)
     claimed: list[Claim] = []
+    numbers = sketch(file.data, ground.labels) if file is not None else None
+    alone: list[Finding] = []
     if spec is not None and not mark:
-        claimed = claims(trained, ground.stubs.get(spec.notebook), spec.settings, spec.class_name, record)
+        stub = ground.stubs.get(spec.notebook)
+        claimed = claims(trained, stub, spec.settings, spec.class_name, record, ground.norm)
+        hoards = [hoard for notebook in notebooks.values() for hoard in labels.in_code(notebook)]
+        hoards += numbers.hoards if numbers is not None else ()
+        alone = list(labels.findings(submission.student_id, hoards, ground.labels))
     return Exhibit(
         student=submission.student_id + mark,
         writing=written,
-        weights=sketch(file.data) if file is not None else None,
-        training=_training(trained, ground.handouts[spec.notebook]) if trained is not None and spec is not None else "",
+        weights=numbers,
+        training=training_of(trained, ground.handouts[spec.notebook])
+        if trained is not None and spec is not None
+        else "",
         runs=logged(trained) if trained is not None else frozenset(),
         claims=tuple(claimed),
         said=words,
+        asked=record.checkpoint.sample if record is not None and not mark else None,
+        alone=tuple(alone),
     )
 
 
@@ -78,7 +93,7 @@ def _notebooks(submission: Submission, ground: Ground) -> dict[str, Notebook]:
     return found
 
 
-def _training(notebook: Notebook, hand: Handout) -> str:
+def training_of(notebook: Notebook, hand: Handout) -> str:
     """What the code that builds and trains the model computes, with all numbers; equal for two that do so alike."""
     written = code(notebook).statements
     roots = [

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from grader.integrity import weights, words
+from grader.integrity import testset, weights, words
 from grader.integrity.chance import EVERYTHING
 from grader.integrity.exhibit import Exhibit
 from grader.integrity.findings import Finding, grouped
 from grader.integrity.likeness import ClassCode, Likeness
 from grader.integrity.writing import Slot, Text
+from grader.sample import Norm
 
 RATE = 0.05  # findings on code that a whole class of independent students is expected to give, by chance
 MOST_HOLDERS = 100  # of four numbers in a row: what more have printed is no one's own
@@ -18,11 +19,20 @@ LEAST_RUNS = 3  # of four numbers, that two logs must share
 
 
 def compared(
-    exhibits: Sequence[Exhibit], recent: int, known: Mapping[Slot, Sequence[Text]], seed: int
+    exhibits: Sequence[Exhibit],
+    recent: int,
+    known: Mapping[Slot, Sequence[Text]],
+    seed: int,
+    norm: Norm | None = None,
 ) -> list[Finding]:
-    """All findings, those on weights first, then code, logs and claims. The first `recent` are this year's."""
+    """All findings, those on weights first, then code, logs, the test set and claims. The first `recent` are this
+    year's."""
     found = [*_on_weights(exhibits, recent), *_on_code(exhibits, recent, known, seed), *_on_logs(exhibits, recent)]
-    return grouped([*found, *_on_words(exhibits, recent), *_on_claims(exhibits[:recent])])
+    now = exhibits[:recent]
+    alone = (finding for one in now for finding in one.alone)
+    asked = [(one.student, one.asked) for one in now if one.asked is not None]
+    on_test_set = testset.findings(asked, norm) if norm is not None else ()
+    return grouped([*found, *alone, *on_test_set, *_on_words(exhibits, recent), *_on_claims(now)])
 
 
 def _on_code(
@@ -59,7 +69,7 @@ def _on_weights(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
     sketches = {place: one.weights for place, one in enumerate(exhibits) if one.weights is not None}
     for one in weights.alike(sketches, recent):
         left, right = (exhibits[place] for place in one.pair)
-        trained_alike = bool(left.training) and left.training == right.training
+        trained_alike = bool(left.training) and left.training == right.training and one.how != weights.MOVED
         yield Finding(
             kind="weights",
             students=_students(exhibits, one.pair),
@@ -77,7 +87,7 @@ def _on_weights(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
 
 
 def _figure(one: weights.Alike) -> str:
-    if one.how == weights.LEARNED:
+    if one.how in (weights.LEARNED, weights.MOVED):
         return f"cosine {one.part:.3f}"
     tensors = f", {len(one.tensors)} tensors" if one.tensors else ""
     return f"{100 * one.part:.0f}% of the numbers{tensors}"
@@ -86,6 +96,8 @@ def _figure(one: weights.Alike) -> str:
 def _chance_of_weights(one: weights.Alike, trained_alike: bool) -> str:
     if trained_alike:
         return "expected of equal training with one seed on equal machines; says little by itself"
+    if one.how == weights.MOVED:
+        return "no training puts channels into another order, and none of 56 pairs trained apart comes so near"
     if one.ground:
         return (
             f"number {one.rank} of {one.ground} pairs with these shapes in this class; "

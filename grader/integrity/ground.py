@@ -10,19 +10,26 @@ from nbformat import NotebookNode
 from grader import template
 from grader.assignment import Assignment
 from grader.bank import Variant, as_read, load_variants, solutions, varied
+from grader.integrity.labels import NO_LABELS, Bytes
 from grader.integrity.words import said
 from grader.integrity.writing import Handout, Slot, Text, handout, writing
 from grader.notebook import Cell, Notebook
+from grader.sample import Norm, load_norm, read_idx
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What is known before any submission is read: the hand-out, and the code of correct variants."""
+    """What is known before any submission is read: the hand-out, the code of correct variants, the right labels.
+
+    norm: what honest models make of the training sample.
+    """
 
     handouts: Mapping[str, Handout]
     stubs: Mapping[str, Notebook]
     said: frozenset[str]  # in the hand-out, the solution and the variants, as `words.said` has it
     known: Mapping[Slot, Sequence[Text]] = field(default_factory=dict)
+    norm: Norm | None = None
+    labels: Bytes = field(default_factory=lambda: NO_LABELS)
 
 
 def ground_of(assignment: Assignment) -> Ground:
@@ -43,7 +50,11 @@ def handed_out(assignment: Assignment) -> Ground:
         role: handout(role, stub, [name for name, spec in config.classes.items() if spec.file == role])
         for role, stub in stubs.items()
     }
-    return Ground(handouts, stubs, _said(assignment, stubs))
+    spec = config.checkpoint
+    labels = read_idx(assignment.folder / spec.labels) if spec is not None else NO_LABELS
+    sample = spec.sample if spec is not None else None
+    norm = load_norm(assignment.folder / sample.norm) if sample is not None else None
+    return Ground(handouts, stubs, _said(assignment, stubs), norm=norm, labels=labels)
 
 
 def _said(assignment: Assignment, stubs: Mapping[str, Notebook]) -> frozenset[str]:

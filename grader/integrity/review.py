@@ -63,7 +63,8 @@ def review(
         recent = recent or len(exhibits)
     few = len(exhibits) < LEAST
     known = known_code(assignment, ground.handouts) if ground is not None and not few else {}
-    findings = compared(exhibits, recent, known, assignment.config.seed)
+    norm = ground.norm if ground is not None else None
+    findings = compared(exhibits, recent, known, assignment.config.seed, norm)
     pairs = recent * (recent - 1) // 2 + recent * (len(exhibits) - recent)
     return Review(tuple(findings), len(exhibits), pairs, tuple(left_out), (TOO_FEW,) if few else ())
 

@@ -26,7 +26,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from grader.integrity.channels import MOST_BESIDE, MOST_WIDTH, features
+from grader.integrity.labels import NO_LABELS, Bytes, Hoard, in_tensor
+
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[Any]  # float32, or whole numbers
 
 MAX_PICKLE = 4 << 20
 MAX_STEPS = 400_000  # instructions; a ViT of 12 layers has about 10,000
@@ -34,6 +38,8 @@ MAX_TENSORS = 2048
 MAX_NUMBERS = 50_000_000  # of all tensors together
 LEAST_NUMBERS = 64  # of a tensor: by shorter ones nothing is told
 LEAST_NUMBERS_OF_SCALE = 8
+MAX_BESIDE = MOST_WIDTH * MOST_BESIDE
+MAX_HOARDS = 20  # that are kept
 MAX_SCALES = 4096  # numbers that are kept: the first layers' tell enough
 LEAST_LEARNED = 1e-3  # how far scales that were trained at all lie apart
 _DTYPES = {
@@ -41,6 +47,11 @@ _DTYPES = {
     "HalfStorage": "<f2",
     "DoubleStorage": "<f8",
     "BFloat16Storage": "bfloat16",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
 }
 _REBUILDS = ("_rebuild_tensor_v2", "_rebuild_tensor")
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
@@ -63,12 +74,17 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """A checkpoint. sha256: of the file. scales: of all norms, each centred. fault: why it could not be read."""
+    """A checkpoint. sha256: of the file. scales: of all norms, each centred. fault: why it could not be read.
+
+    hoards: numbers that no training makes. channels: see grader.integrity.channels.
+    """
 
     sha256: str
     tensors: tuple[Tensor, ...] = ()
     scales: Floats = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     fault: str = ""
+    hoards: tuple[Hoard, ...] = ()
+    channels: Floats = field(default_factory=lambda: features((), 0))
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -76,19 +92,29 @@ class Sketch:
         return (*(tensor.shape for tensor in self.tensors), self.scales.shape)
 
 
-def sketch(data: bytes) -> Sketch:
-    """The sketch of a `.pth`. Never raises, whatever it holds."""
+def sketch(data: bytes, labels: Bytes = NO_LABELS) -> Sketch:
+    """The sketch of a `.pth`. labels: of the held-out set. Never raises, whatever it holds."""
     digest = hashlib.sha256(data).hexdigest()
     try:
         tensors: list[Tensor] = []
         scales: list[Floats] = []
+        hoards: list[Hoard] = []
+        small: list[tuple[tuple[int, ...], Floats]] = []
         for name, shape, numbers in _read(data):
+            if (hoard := in_tensor(name, shape, numbers, labels)) is not None and len(hoards) < MAX_HOARDS:
+                hoards.append(hoard)
+            if numbers.dtype.kind != "f":
+                continue
             if len(numbers) >= LEAST_NUMBERS:
                 tensors.append(_tensor(name, shape, numbers))
+            if len(shape) > 1 and len(numbers) <= MAX_BESIDE:
+                small.append((shape, numbers))
             if _is_scale(shape, numbers):
                 scales.append(numbers - numbers.mean())
         together = np.concatenate(scales)[:MAX_SCALES] if scales else np.zeros(0, dtype=np.float32)
-        return Sketch(digest, tuple(tensors), together)
+        widths = {len(scale) for scale in scales}
+        channels = features(small, widths.pop() if len(widths) == 1 else 0)
+        return Sketch(digest, tuple(tensors), together, hoards=tuple(hoards), channels=channels)
     except Unreadable as error:
         return Sketch(digest, fault=str(error))
     except _BROKEN as error:
@@ -109,7 +135,7 @@ class _Stored:
     stride: tuple[int, ...]
 
 
-def _read(data: bytes) -> Iterator[tuple[str, tuple[int, ...], Floats]]:
+def _read(data: bytes) -> Iterator[tuple[str, tuple[int, ...], Numbers]]:
     """The name, shape and numbers (N,) of each tensor of finite numbers. Raises Unreadable, and what zipfile raises."""
     if data[:4] != b"PK\x03\x04":
         raise Unreadable("it was not saved as torch saves since version 1.6; the file's hash alone was compared")
@@ -141,12 +167,14 @@ def _is_contiguous(stored: _Stored) -> bool:
     return all(s == e or n == 1 for s, e, n in zip(stored.stride, reversed(expected), stored.shape, strict=True))
 
 
-def _numbers(raw: bytes, stored: _Stored, count: int) -> Floats | None:
-    """The tensor's numbers as float32 (count,); None where they are not finite."""
+def _numbers(raw: bytes, stored: _Stored, count: int) -> Numbers | None:
+    """The tensor's numbers (count,), float32 or whole; None where they are not finite."""
     dtype = _DTYPES[stored.kind]
     if dtype == "bfloat16":
         halves = np.frombuffer(raw, "<u2", count=count, offset=2 * stored.offset)
         found = (halves.astype(np.uint32) << 16).view(np.float32)
+    elif np.dtype(dtype).kind != "f":
+        return np.frombuffer(raw, dtype, count=count, offset=np.dtype(dtype).itemsize * stored.offset)
     else:
         size = np.dtype(dtype).itemsize
         with np.errstate(over="ignore"):

@@ -1,0 +1,206 @@
+"""What tells a model that was fitted to the test images from an honest one, measured on the trainings.
+
+    python benchmarks/testset.py TRAININGS [OTHERS…] --data FOLDER [--write]
+
+TRAININGS: what benchmarks/trainings.py wrote. Its honest models are the norm, each held against the others; OTHERS are
+trainings that the norm has not seen. Printed are, of each kind, how many have a finding in a class of 200, and how the
+reference's own weights come out. --write puts the sample and the norm into reference/data/fashion-mnist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import struct
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import shown as asked_for
+from shown import DATA, unpacked
+from stacked import REFERENCE, Setting, Stack
+
+from grader.integrity.testset import stands_out
+from grader.records import SampleResult
+from grader.sample import Excess, Norm, Sample, excess, features
+
+HARD, OTHER, CLASS = 300, 200, 200
+HONEST = ("honest", "selected")
+FOLDER = REFERENCE / "data" / "fashion-mnist"
+NAMES = {"images": "train-sample-images-idx3-ubyte.gz", "labels": "train-sample-labels-idx1-ubyte.gz"}
+NORM = "train-sample-norm.json"
+SETS = ("test", "train")
+RAISED = (0.005, 0.01, 0.02, 0.03, 0.05)  # shares of the test images whose answers are looked up
+Truths = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """kinds: of each model. right, losses: by set and variant, (models, images)."""
+
+    kinds: list[str]
+    rows: list[dict[str, object]]
+    right: dict[str, Truths]
+    losses: dict[str, npt.NDArray[np.float32]]
+
+
+def read(folder: Path) -> Trainings:
+    rows = [json.loads(line) for line in (folder / "trainings.jsonl").read_text().splitlines()]
+    held: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("answers-*.pt")):
+        held.update(torch.load(path))
+    right, losses = {}, {}
+    for name in rows[0]["accuracy"]:
+        both = [unpacked(held[f"{row['number']}/{name}"]) for row in rows]
+        losses[name] = torch.stack([loss for loss, _ in both]).numpy()
+        right[name] = torch.stack([one for _, one in both]).numpy()
+    return Trainings([row["kind"] for row in rows], rows, right, losses)
+
+
+def chosen(found: Trainings, places: torch.Tensor, data: Path) -> tuple[Sample, npt.NDArray[np.int64]]:
+    """The sample, without coefficients, and where its images stand among those that were asked for.
+
+    Hard is what the models that were trained without these images lose most on.
+    """
+    apart = [number for number, kind in enumerate(found.kinds) if kind == "apart"]
+    of_test, of_train = (found.losses[f"{name}/as it is"][apart].mean(axis=0) for name in ("test", "train"))
+    order = np.argsort(-of_train, kind="stable")
+    least = of_train[order[HARD - 1]]
+    others = np.random.default_rng(1).permutation(order[HARD:])[:OTHER]
+    at = np.concatenate((order[:HARD], others))
+    images = asked_for.read(data, "cpu", None)
+    norm = Norm(
+        hard_test=tuple(np.nonzero(of_test >= least)[0].tolist()), hard=HARD, share=HARD / len(of_train), models=0,
+        coefficients=(), inverse=(), spread=0.0,
+    )  # fmt: skip
+    taken = places[torch.from_numpy(at)]
+    return Sample(images.plain(taken).numpy(), images.labels[taken].numpy().astype(np.uint8), norm), at
+
+
+def results(found: Trainings, sample: Sample, at: npt.NDArray[np.int64]) -> list[SampleResult]:
+    shown = np.concatenate((found.right["train/as it is"][:, at], found.right["train/moved right"][:, at]), axis=1)
+    return [sample.counted(*both) for both in zip(found.right["test/as it is"], shown, strict=True)]
+
+
+def norm_of(norm: Norm, honest: Sequence[SampleResult]) -> Norm:
+    """The regression of the shares of hard held-out images on the features, by least squares."""
+    x, y = np.array([features(one) for one in honest]), np.array([one.hard_test.share for one in honest])
+    inverse = np.linalg.inv(x.T @ x)
+    coefficients = inverse @ x.T @ y
+    left = y - x @ coefficients
+    spread = float(np.sqrt((left**2).sum() / (len(y) - x.shape[1])))
+    return msgspec.structs.replace(
+        norm, models=len(y), coefficients=tuple(coefficients.tolist()), inverse=tuple(map(tuple, inverse.tolist())),
+        spread=spread,
+    )  # fmt: skip
+
+
+Asked = tuple[SampleResult, Excess]
+
+
+def held(found: Trainings, asked: Sequence[SampleResult], norm: Norm, own: bool) -> dict[str, list[Asked]]:
+    """By kind. own: the norm was made of these, so that each honest one is held against the others."""
+    by_kind: dict[str, list[Asked]] = {}
+    honest = [number for number, kind in enumerate(found.kinds) if kind in HONEST]
+    for number, (kind, one) in enumerate(zip(found.kinds, asked, strict=True)):
+        others = [asked[other] for other in honest if other != number]
+        against = norm_of(norm, others) if own and kind in HONEST else norm
+        by_kind.setdefault("honest" if kind in HONEST else kind, []).append((one, excess(one, against)))
+    return by_kind
+
+
+def looked_up(found: Trainings, asked: Sequence[SampleResult], sample: Sample) -> None:
+    """Honest models that look up some of the images on which they are wrong."""
+    lot = np.random.default_rng(1)
+    for part in RAISED:
+        made = []
+        for number, kind in enumerate(found.kinds):
+            if kind in HONEST:
+                right = found.right["test/as it is"][number].copy()
+                wrong = np.nonzero(~right)[0]
+                right[lot.choice(wrong, min(len(wrong), round(part * len(right))), replace=False)] = True
+                places = list(sample.norm.hard_test)
+                more = msgspec.structs.replace(asked[number].hard_test, right=int(right[places].sum()))
+                one = msgspec.structs.replace(asked[number], hard_test=more)
+                made.append((one, excess(one, sample.norm)))
+        said(f"honest, {100 * part:.1f} points looked up", made)
+
+
+def said(kind: str, made: Sequence[Asked]) -> None:
+    found = sum(stands_out(result, one, CLASS) for result, one in made)
+    spread = np.array([one.deviations for _, one in made])
+    shares = ", ".join(f"{np.quantile(spread, q):.1f}" for q in (0, 0.25, 0.5, 0.75, 1))
+    print(f"{kind:32} found {found:2} of {len(made):2}; standard deviations, quartiles: {shares}", flush=True)
+
+
+def changes(found: Trainings) -> None:
+    """What small changes of the images cost on the test set, beyond what they cost on training images."""
+    kinds = np.array(["honest" if kind in HONEST else kind for kind in found.kinds])
+    names = [name.partition("/")[2] for name in found.right if name.startswith("test/")][1:]
+    for name in names:
+        of_test, of_train = (found.right[f"{s}/as it is"].mean(1) - found.right[f"{s}/{name}"].mean(1) for s in SETS)
+        more = 100 * (of_test - of_train)
+        most = more[kinds == "honest"].max()
+        above = ", ".join(f"{k} {(more[kinds == k] > most).sum()} of {(kinds == k).sum()}" for k in sorted(set(kinds)))
+        print(f"{name}: costs honest models at most {most:.1f} points more on the test set; above: {above}", flush=True)
+
+
+def of_reference(sample: Sample, data: Path) -> Asked:
+    """The shipped weights, which the norm has not seen."""
+    stack = Stack(Setting(4, 96, 5, 6, 2.0))
+    row = stack.rows([torch.load(REFERENCE / "data/vit.pth", weights_only=True)])
+    images = asked_for.read(data, "cpu", None)
+    test = images.train + torch.arange(images.test)
+    _, right = asked_for.answers(stack, row, images.plain(test), images.labels[test])
+    shown, labels = torch.from_numpy(sample.shown), torch.from_numpy(sample.labels).long().repeat(2)
+    _, of_shown = asked_for.answers(stack, row, shown, labels)
+    asked = sample.counted(right[0].numpy(), of_shown[0].numpy())
+    return asked, excess(asked, sample.norm)
+
+
+def written(sample: Sample) -> None:
+    for name, array in (("images", sample.images), ("labels", sample.labels)):
+        head = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+        (FOLDER / NAMES[name]).write_bytes(gzip.compress(head + array.tobytes(), 9, mtime=0))
+    (FOLDER / NORM).write_bytes(msgspec.json.format(msgspec.json.encode(sample.norm), indent=0) + b"\n")
+
+
+def main() -> None:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trainings", type=Path, nargs="+", metavar="TRAININGS")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder with FashionMNIST's files")
+    parser.add_argument("--write", action="store_true", help="put the sample and the norm into reference/data")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = read(options.trainings[0])
+    sample, at = chosen(found, torch.load(options.trainings[0] / "places.pt"), options.data)
+    asked = results(found, sample, at)
+    norm = norm_of(sample.norm, [one for kind, one in zip(found.kinds, asked, strict=True) if kind in HONEST])
+    sample = Sample(sample.images, sample.labels, norm)
+    print(f"{len(norm.hard_test)} hard test images; norm of {norm.models} honest models, spread {norm.spread:.4f}")
+    for kind, made in held(found, asked, norm, own=True).items():
+        said(kind, made)
+    looked_up(found, asked, sample)
+    said("the reference's weights", [of_reference(sample, options.data)])
+    for folder in options.trainings[1:]:
+        others = read(folder)
+        print(f"{folder}, which the norm has not seen:")
+        for kind, made in held(others, results(others, sample, at), norm, own=False).items():
+            said(kind, made)
+    changes(found)
+    if options.write:
+        written(sample)
+
+
+if __name__ == "__main__":
+    main()
