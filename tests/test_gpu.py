@@ -122,7 +122,7 @@ def accuracy_alone(tmp_path_factory: pytest.TempPathFactory) -> Assignment:
     """The assignment with the criterion of the accuracy alone, over the first thousand images."""
     folder = small_assignment(tmp_path_factory.mktemp("gpu") / "assignment", {"accuracy"})
     for name, head, size in (("images", 16, 28 * 28), ("labels", 8, 1)):
-        path = next((folder / "data/fashion-mnist").glob(f"*{name}*"))
+        path = next((folder / "data/fashion-mnist").glob(f"t10k-{name}*"))
         data = gzip.decompress(path.read_bytes())[: head + 1000 * size]
         path.write_bytes(data[:4] + struct.pack(">I", 1000) + data[8:])
     return load_assignment(folder)

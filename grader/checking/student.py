@@ -134,7 +134,7 @@ class Student:
 
     def use_standins(self, names: Iterable[str]) -> None:
         """From now on build upon stand-ins for these classes; () for the student's own."""
-        self._break_promises("nobody asked for it in time")
+        self._break_promises()
         self.standins = frozenset(names)
 
     def once(self, key: Hashable, ask: Callable[[], Kind]) -> Kind:
@@ -204,10 +204,10 @@ class Student:
             for _ in self.ask_each((), ""):
                 pass
 
-    def _break_promises(self, why: str) -> None:
+    def _break_promises(self) -> None:
         promises, self._promises = self._promises, []
         for promise in promises:
-            promise.break_off(Died(f"{promise.about} is gone: {why}", {}))
+            promise.break_off(Died(f"{promise.about} is gone: its process has ended", {}))
 
     def _allowance(self, about: str) -> float:
         """How many seconds are left of the submission's. Raises a Fault where none are, or the class has had its."""
@@ -335,7 +335,7 @@ class Student:
 
     def _drop(self) -> Ending:
         worker, self._worker, self._unread = self._worker, None, None
-        self._break_promises("its process has ended")
+        self._break_promises()
         self._generation += 1
         self._loaded.clear()
         assert worker is not None

@@ -122,7 +122,15 @@ def _bubblewrap(limits: WorkerLimits, hidden: tuple[Path, ...]) -> Launch:
     if bwrap is None:
         raise SandboxError("bubblewrap (bwrap) is not on this machine")
     command = [bwrap, *_isolation(limits), *_system(limits), *_python(), *_worker_files(), *_hide(hidden)]
-    command += ["--remount-ro", "/", "--chdir", "/tmp", "--", sys.executable, "-I"]
+    command += [
+        "--remount-ro",
+        "/",
+        "--chdir",
+        "/tmp",
+        "--",
+        os.path.abspath(sys.executable),
+        "-I",
+    ]  # not PATH/../python
     return Launch(
         command,
         f"{INSIDE}/grader/worker/zygote.py",
