@@ -212,7 +212,7 @@ def a_review(text: str = "scores = q @ k") -> Review:
         chance=f"0.01 {text}", what=f"what {text}", group=("1102444021", "1102444022", "3 (last year)"),
         passages=(Passage(left=sides[0], right=sides[1], seen=2),),
     )  # fmt: skip
-    return Review(findings=(finding,), submissions=3, pairs=3)
+    return Review(findings=(finding,), submissions=3, pairs=3, unsaid=("too few to tell",))
 
 
 def test_what_was_found_stands_on_the_instructors_pages_alone(tmp_path: Path) -> None:
@@ -235,6 +235,8 @@ def test_what_was_found_stands_on_the_instructors_pages_alone(tmp_path: Path) ->
     listed = Page((tmp_path / "class/index.html").read_bytes()).text
     assert "figure scores = q @ k" in listed
     assert "3 (last year)" in listed
+    assert "too few to tell" in listed
+    assert "too few to tell" in shown.text
 
 
 def test_without_a_review_nothing_is_said_of_one() -> None:
