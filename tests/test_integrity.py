@@ -26,8 +26,9 @@ from grader.bank import solutions
 from grader.cli import main
 from grader.integrity import claims, weights, words
 from grader.integrity.chance import EVERYTHING, Chance, Drawn
-from grader.integrity.dataflow import imports, statements
+from grader.integrity.dataflow import statements
 from grader.integrity.exhibit import Exhibit
+from grader.integrity.expressions import imports
 from grader.integrity.facts import RATE, compared
 from grader.integrity.findings import Finding, Passage, Place, grouped, sheet
 from grader.integrity.likeness import ClassCode

@@ -12,7 +12,7 @@ from grader.assignment import Assignment
 from grader.errors import NotebookError
 from grader.gather import HandIn, intake_limits, roles_of
 from grader.intake import Submission, read_submission
-from grader.integrity import dataflow, labels
+from grader.integrity import dataflow, expressions, labels
 from grader.integrity.claims import Claim, claims, logged
 from grader.integrity.findings import Finding, Place
 from grader.integrity.ground import Ground
@@ -104,6 +104,6 @@ def training_of(notebook: Notebook, hand: Handout) -> str:
         found = sorted(
             {label for one in dataflow.statements(body, names_of(written, hand)) for label in one.fingerprints}
         )
-    except (RecursionError, dataflow.TooLong):
+    except (RecursionError, expressions.TooLong):
         return ""
     return hashlib.sha256(repr(found).encode()).hexdigest()

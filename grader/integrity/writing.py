@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from grader.integrity import dataflow
+from grader.integrity import dataflow, expressions
 from grader.integrity.findings import Place
 from grader.notebook import Notebook
 from grader.statements import Statement, code
@@ -70,7 +70,7 @@ def handout(role: str, stub: Notebook, classes: Sequence[str]) -> Handout:
     }
     attributes |= {inner.name for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.FunctionDef)}
     known |= _BUILTINS
-    names = dataflow.imports(nodes, known, attributes)
+    names = expressions.imports(nodes, known, attributes)
     found = dataflow.statements(nodes, names)
     given = frozenset(statement.plain for statement in found)
     fingerprints = frozenset().union(*(statement.fingerprints for statement in found))
@@ -95,9 +95,9 @@ def writing(notebook: Notebook, hand: Handout) -> dict[Slot, Text]:
     return {slot: text for slot, text in found.items() if text.fingerprints}
 
 
-def names_of(written: Sequence[Statement], hand: Handout) -> dataflow.Names:
+def names_of(written: Sequence[Statement], hand: Handout) -> expressions.Names:
     """The names that mean something of their own in a student's notebook."""
-    return dataflow.imports([statement.node for statement in written], hand.known, hand.attributes)
+    return expressions.imports([statement.node for statement in written], hand.known, hand.attributes)
 
 
 def serving_of(written: Sequence[Statement], wanted: Sequence[str], known: Collection[str]) -> set[int]:
@@ -124,7 +124,7 @@ def serving_of(written: Sequence[Statement], wanted: Sequence[str], known: Colle
 
 
 def _text(
-    written: Sequence[Statement], names: dataflow.Names, hand: Handout, sources: Mapping[int, Sequence[str]]
+    written: Sequence[Statement], names: expressions.Names, hand: Handout, sources: Mapping[int, Sequence[str]]
 ) -> Text:
     """What these compute beyond the hand-out, its own statements included where they work on what the student wrote.
 
@@ -152,5 +152,5 @@ def _read(statement: Statement, reader: dataflow.Reader) -> list[dataflow.Statem
         return []
     try:
         return reader.read(statement.node)
-    except (RecursionError, dataflow.TooLong):
+    except (RecursionError, expressions.TooLong):
         return []
