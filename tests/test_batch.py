@@ -85,6 +85,8 @@ def test_a_class_is_graded_and_written(undisturbed: Path) -> None:
     assert summary["counts"] == {"graded": CLASS - 1, "refused": 1}
     assert summary["criteria"]["mlp"]["full"] == CLASS - 1
     index = (undisturbed / "class/index.html").read_text(encoding="utf-8")
+    assert "Is the work the students’ own?" in index
+    assert not [path for path in (undisturbed / "pages").iterdir() if "student’s own" in path.read_text("utf-8")]
     links = set(re.findall(r'href="(\./[^"#]+)"', index))
     assert len(links) == CLASS - 1
     assert all((undisturbed / "class" / link).is_file() for link in links)
