@@ -26,14 +26,7 @@ TOLD = frozenset(
     | {"Died", "BadCheckpoint", "Flag", "Diagnosis", "Ending", "fail", "assert_tensor", "assert_shape", "assert_close"}
 )
 SKELETON = "skeleton"  # the beginning of somebody's assignment, which says what it wants
-<<<<<<< HEAD
-FOR_STAFF = (
-    "classroom.html.jinja",
-    "own_work.html.jinja",
-)  # pages in English
-=======
 FOR_STAFF = ("classroom.html.jinja", "own_work.html.jinja")  # pages in English
->>>>>>> icode
 SAY = "say"  # takes a report's own words
 FIGURE = "figure"  # takes labels, in whatever place
 # What is handed to these is for whoever runs the grader, or for no one.
