@@ -74,8 +74,9 @@ def proven(
 def _environment(limits: WorkerLimits) -> dict[str, str]:
     """Nothing of the caller's environment. One BLAS thread: the parent of forks must stay single-threaded.
 
-    Threads that wait for one another sleep. By default they spin, and where another process has a core, that is most
-    of what a worker does: five times the CPU time on two busy cores, all of its 900 s on sixteen, some of them busy.
+    Threads that wait for one another soon sleep. By default (libgomp's) they spin for longer, and where another process
+    has a core, that is most of what a worker does: five times the CPU time on two busy cores, all of its 900 s on
+    sixteen, some of them busy. To sleep at once costs half as much again on idle ones: docs/speed.md.
     """
     return {
         "PATH": "/usr/bin:/bin",
@@ -83,7 +84,7 @@ def _environment(limits: WorkerLimits) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": str(limits.threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "10000",
         "MPLBACKEND": "Agg",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
