@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import shutil
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 import torch
 from conftest import QUICK, ROOT, HandIn, lost, small_assignment
 
-from grader import pool
+from grader import pool, wire
 from grader.assignment import Assignment, load_assignment
 from grader.checking.student import Student
 from grader.checkpoint import Evaluation, TrainedModel
@@ -98,6 +100,24 @@ def test_a_death_among_many_questions_costs_the_one_that_died(student: Student) 
     with pytest.raises(Died, match="exit code 3"):
         next(answers)
     assert float(student.Mlp()(*inputs(4)[0])) == 5.0  # in a new worker
+
+
+def test_a_death_before_all_was_sent_costs_the_one_that_died_too(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, frames = wire.send_frame, itertools.count()
+
+    def late(*arguments: Any) -> None:
+        if next(frames) == 3:  # the object and two questions are on their way
+            time.sleep(0.5)
+        sent(*arguments)
+
+    mlp = student.Mlp()
+    monkeypatch.setattr(wire, "send_frame", late)
+    answers = mlp.each(inputs(1, 101, 3))
+    assert float(next(answers)) == 2.0
+    with pytest.raises(Died, match="exit code 3"):
+        next(answers)
 
 
 def test_a_death_behind_a_failed_check_costs_nobody(student: Student) -> None:

@@ -296,7 +296,7 @@ class SocketWorker:
     ) -> Iterator[wire.AnyReply]:
         """Each switch between two processes costs more than a tiny layer's answer: so many questions go at once."""
         unsent, unanswered = deque(requests), deque[int]()
-        frame = wire.encode(unsent.popleft()) if unsent else b""
+        frame, ended = wire.encode(unsent.popleft()) if unsent else b"", False
         while frame or unanswered:
             started, large = time.monotonic(), len(frame) > AHEAD
             before = clocks.times(self.pid) if large else None  # sending it may take long
@@ -304,7 +304,13 @@ class SocketWorker:
                 if not unanswered:
                     self._refuse_surplus()
                 while frame and (not unanswered or sum(unanswered) + len(frame) <= AHEAD):
-                    wire.send_frame(self._sock, frame, started + seconds)
+                    try:
+                        wire.send_frame(self._sock, frame, started + seconds)
+                    except (BrokenPipeError, ConnectionResetError):
+                        if not unanswered:
+                            raise
+                        ended, frame = True, b""  # at one of those before, and what it answered before that counts
+                        break
                     unanswered.append(len(frame))
                     frame = wire.encode(unsent.popleft()) if unsent else b""
                 if not self._readable(0.0 if large else min(QUICK, seconds)):
@@ -319,6 +325,9 @@ class SocketWorker:
                 if before is not None and time.monotonic() - started > LONG:
                     self.waited += max(clocks.times(self.pid).waited - before.waited, 0.0)
             yield reply
+        if ended:
+            self._closed = True
+            raise EOFError
 
     def _refuse_surplus(self) -> None:
         """What was sent before it was asked for would be taken for the answer to another question."""
