@@ -348,7 +348,7 @@ class TrainedModel:
                     self._progress("held-out images", done, len(images))
                     self._in_time(student.spent, number + 1, done, len(images))
         except SandboxError as error:
-            gpu.drop()
+            gpu.close()
             raise Failed(str(error)) from None
 
     def _answers(

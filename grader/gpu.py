@@ -22,7 +22,7 @@ from grader.work import GPU_CHOICES
 if TYPE_CHECKING:
     from grader.sandbox.process import WarmProcess
 
-AUTO, ALWAYS, NEVER = CHOICES = GPU_CHOICES
+AUTO, ALWAYS, NEVER = GPU_CHOICES
 # What the driver itself needs beside the GPU's own file. NVIDIA's container toolkit binds the same.
 DRIVER_FILES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 GPU_FILE = re.compile(r"nvidia([0-9]+)")
@@ -80,20 +80,17 @@ class Gpu:
                 raise
         return self._warm
 
-    def drop(self) -> None:
-        """After its sandbox has ended: the next submission gets a new one."""
-        self.close()
-        self._warm = None
-
     def close(self) -> None:
+        """End its sandbox, if it is open; whoever wants it afterwards gets a new one."""
         if self._warm is not None:
             self._warm.close()
+            self._warm = None
 
 
 def find_gpu(choice: str, tier: str, limits: WorkerLimits, hidden: Iterable[Path] = ()) -> Gpu | None:
     """The GPU of this machine, if torch computes on one and bubblewrap isolates here; None otherwise.
 
-    choice: one of CHOICES. tier: the one that the checks run in; Landlock does not bind what a driver may be asked.
+    choice: one of GPU_CHOICES. tier: the one that the checks run in; Landlock does not bind what a driver may be asked.
     """
     if choice == NEVER or tier != "bwrap" or torch.version.cuda is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import struct
 from collections.abc import Iterator
@@ -144,11 +145,8 @@ def test_a_gpu_gives_the_cpus_marks(
     accuracy_alone: Assignment, sandbox: WarmProcess, hand_in: HandIn, on_cpu: CheckpointResult, tmp_path: Path
 ) -> None:
     gpu = find_gpu(ALWAYS, "bwrap", LIMITS, [accuracy_alone.folder]) or Stand(sandbox)
-    try:
+    with contextlib.closing(gpu):
         record = grade(hand_in.without_figures().pack(tmp_path), accuracy_alone, sandbox, Options(gpu=gpu))
-    finally:
-        if HAS_GPU:
-            gpu.close()
     assert record.checkpoint.device_reason == ""
     assert record.checkpoint.device == "cuda"
     assert timeless(record.checkpoint) == msgspec.structs.replace(on_cpu, device="cuda")
@@ -186,11 +184,8 @@ def test_a_model_that_fails_on_the_gpu_alone_is_evaluated_on_the_cpu(
     """As one does whose mask is made on the CPU, whatever the device. Where “cuda” means the CPU, a mode says so."""
     hand_in.without_figures().cell(PART2, ELSEWHERE)
     gpu = find_gpu(ALWAYS, "bwrap", LIMITS, [accuracy_alone.folder]) or Stand(sandbox)
-    try:
+    with contextlib.closing(gpu):
         record = grade(hand_in.pack(tmp_path), accuracy_alone, sandbox, Options(gpu=gpu))
-    finally:
-        if HAS_GPU:
-            gpu.close()
     assert record.checkpoint.device_reason.startswith("RuntimeError: two devices")
     assert record.checkpoint.device == "cpu"
     assert record.checkpoint.correct == on_cpu.correct

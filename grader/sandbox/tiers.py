@@ -123,15 +123,8 @@ def _bubblewrap(limits: WorkerLimits, hidden: tuple[Path, ...]) -> Launch:
     if bwrap is None:
         raise SandboxError("bubblewrap (bwrap) is not on this machine")
     command = [bwrap, *_isolation(limits), *_system(limits), *_python(), *_worker_files(), *_hide(hidden)]
-    command += [
-        "--remount-ro",
-        "/",
-        "--chdir",
-        "/tmp",
-        "--",
-        os.path.abspath(sys.executable),
-        "-I",
-    ]  # not PATH/../python
+    python = os.path.abspath(sys.executable)  # the path may hold a “..” whose folder is not there inside
+    command += ["--remount-ro", "/", "--chdir", "/tmp", "--", python, "-I"]
     return Launch(
         command,
         f"{INSIDE}/grader/worker/zygote.py",
