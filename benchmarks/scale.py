@@ -86,20 +86,21 @@ def _accuracy(scratch: Path, width: int, repeats: int) -> None:
     exec(compile(rivals.plain_code(archive), "submission", "exec"), namespace)
     model = namespace["VisionTransformer"](**fixed, **settings).eval()  # type: ignore[operator]
     images, ratios, ours, bare = torch.rand(10_000, 1, 28, 28), [], [], []
+    rounds = [{batch: _forward(model, images, batch) for batch in BATCHES} for _ in range(2)]
+    best = min(BATCHES, key=lambda batch: sum(one[batch] for one in rounds))
     for _ in range(repeats):
-        best = min((_forward(model, images, batch), batch) for batch in BATCHES)
+        before = _forward(model, images, best)
         report = scratch / "record.json"
         cost = measured([sys.executable, ROOT / "grade.py", archive, "--json", report])
         if cost.code not in (0, 1):
             raise SystemExit(f"grade.py: exit code {cost.code}: {cost.output[-800:]}")
-        again = _forward(model, images, best[1])
-        bare.append((best[0] + again) / 2)
+        bare.append((before + _forward(model, images, best)) / 2)
         ours.append(json.loads(report.read_text(encoding="utf-8"))["checkpoint"]["seconds"])
         ratios.append(ours[-1] / bare[-1])
     parameters = sum(p.numel() for p in model.parameters())
     print(
         f"{parameters:,} parameters: evaluation {spread(ours, ' s')}, bare forward pass {spread(bare, ' s')} at batch "
-        f"{best[1]}, ratio {spread(ratios)}  wanted: 1.10 at most",
+        f"{best}, ratio {spread(ratios)}  wanted: 1.10 at most",
         flush=True,
     )
 

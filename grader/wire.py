@@ -124,6 +124,7 @@ class Call(Request, frozen=True, tag="call"):
     One thread serves tiny layers best, above all where other work shares the cores; the held-out images take more.
     With `follow` the answer is [value, steps], each step [path, cell, line, tensor]: what went into which layer.
     With `gpu` the object and the arguments are moved there first; see `grader.worker.gpu`.
+    With `batch` the first argument is given in parts of so many rows, one after the other, and a list of answers comes.
     """
 
     handle: int
@@ -136,6 +137,7 @@ class Call(Request, frozen=True, tag="call"):
     threads: int = 1
     follow: bool = False
     gpu: bool = False
+    batch: int = 0
 
 
 class CallFunction(Request, frozen=True, tag="call_function"):

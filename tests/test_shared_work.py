@@ -94,6 +94,26 @@ def test_answers_that_nobody_takes_are_not_taken_for_others(student: Student) ->
         next(left)
 
 
+def test_batches_sent_together_are_answered_one_after_the_other(student: Student) -> None:
+    mlp = student.Mlp()
+    assert float(mlp(*inputs(20)[0])) == 21.0
+    answers = mlp.forward_in_batches(torch.arange(10.0), 4, threads=1, seconds=5.0)
+    assert [answer.tolist() for answer in answers] == [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [9.0, 10.0]]
+    with pytest.raises(Raised, match="a negative one"):
+        mlp.forward_in_batches(torch.tensor([1.0, -1.0, 3.0]), 1, threads=1, seconds=5.0)
+
+
+@pytest.mark.parametrize("value", ["one", [], [torch.zeros(4)] * 2, torch.zeros(3)])
+def test_other_answers_than_one_a_batch_are_a_broken_connection(
+    student: Student, monkeypatch: pytest.MonkeyPatch, value: object
+) -> None:
+    mlp = student.Mlp()
+    assert float(mlp(*inputs(20)[0])) == 21.0
+    monkeypatch.setattr(type(mlp), "_values", lambda *_: iter([value]))  # as a worker gone wrong might answer
+    with pytest.raises(Died, match="batch by batch"):
+        mlp.forward_in_batches(torch.arange(10.0), 4, threads=1, seconds=5.0)
+
+
 def test_a_death_among_many_questions_costs_the_one_that_died(student: Student) -> None:
     answers = student.Mlp().each(inputs(1, 101, 3))
     assert float(next(answers)) == 2.0

@@ -552,6 +552,14 @@ class ObjectProxy:
         requests = [self._request(method, args, kwargs, path, training, seed, threads)]
         return next(self._values(requests, seconds))
 
+    def forward_in_batches(self, inputs: torch.Tensor, size: int, threads: int, seconds: float) -> list[Any]:
+        """Run forward on batches of `size` of the inputs, one after the other: its answers, in order."""
+        request = wire.Call(handle=self.handle, method="forward", args=(inputs,), batch=size, threads=threads)
+        answers = next(self._values([request], seconds))
+        if not isinstance(answers, list) or len(answers) != -(-len(inputs) // size):
+            raise Died(f"{self._class} broke the connection to the grader: it does not answer batch by batch", {})
+        return answers
+
     def forward_on_gpu(self, inputs: torch.Tensor, seconds: float) -> Any:
         """Run forward where the worker has a GPU: the object is moved there and stays. The answer comes back."""
         request = wire.Call(handle=self.handle, method="forward", args=(inputs,), gpu=True)

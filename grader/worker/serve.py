@@ -140,7 +140,10 @@ def _call(state: State, request: wire.Call) -> wire.AnyReply:
     follow = steps.noted(target) if request.follow and isinstance(target, nn.Module) else nullcontext()
     _set_mode(made, request.training, request.seed)
     with follow as noted:
-        value = method(*args, **request.kwargs)
+        if request.batch:
+            value: Any = [method(part, *args[1:], **request.kwargs) for part in args[0].split(request.batch)]
+        else:
+            value = method(*args, **request.kwargs)
     return wire.Value(value=objects.plain([value, noted or []] if request.follow else value))
 
 
