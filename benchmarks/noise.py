@@ -146,7 +146,8 @@ def main() -> None:
     }
     oracle = Oracle(assignment, solved)
     print(f"{platform.machine()}, torch {torch.__version__}, {SEEDS} seeds")
-    largest, smallest = noise(oracle), mistakes(oracle, suspects(assignment))
+    mutants = {criterion: suspects(assignment, criterion) for criterion in assignment.config.criteria}
+    largest, smallest = noise(oracle), mistakes(oracle, mutants)
     print(f"{'criterion':22}{'largest noise':>15}{'smallest mistake':>18}")
     for criterion, found in largest.items():
         mistake, name = smallest.get(criterion, (float("nan"), "-"))

@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 import copy
 import itertools
+import json
 import random
 import re
 import tomllib
@@ -89,7 +90,7 @@ def solutions(assignment: Assignment) -> dict[str, NotebookNode]:
 
 def as_read(name: str, notebook: NotebookNode) -> Notebook:
     """The notebook as intake would read it from a submission."""
-    return read_notebook(name, nbformat.writes(notebook).encode())  # type: ignore[no-untyped-call]  # nbformat has none
+    return read_notebook(name, json.dumps(notebook).encode())  # as nbformat writes it, but for the indents
 
 
 # ---- mutants --------------------------------------------------------------------------------------------------------

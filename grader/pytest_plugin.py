@@ -208,7 +208,7 @@ def _right_but_for_a_named_mistake(item: pytest.Function) -> str:
         shared = set(config.criteria[diagnosis.criterion].needs) & set(config.criteria[here].needs)
         if diagnosis.criterion == here or not shared & set(config.classes):
             continue
-        for mutant, oracle in suspects(grading.opened.assignment)[diagnosis.criterion]:
+        for mutant, oracle in suspects(grading.opened.assignment, diagnosis.criterion):
             if mutant.id == diagnosis.id and same(grading.opened.student, oracle, agrees):
                 title = config.criteria[diagnosis.criterion].title
                 return f"right but for the mistake that is named under “{title}”: {diagnosis.message}"
@@ -298,7 +298,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     from grader.checking.diagnosis import diagnose, suspects
 
     opened = grading.opened
-    among = suspects(opened.assignment).get(criterion, ())
+    among = suspects(opened.assignment, criterion)
     standins = opened.assignment.config.criteria[criterion].standins
     failed = [test for name in wrong if (test := getattr(module, f"test_{name}", None)) is not None]
     grading.diagnoses += diagnose(opened.student, opened.oracle, among, agrees, failed, standins)

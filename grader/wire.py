@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -157,7 +157,7 @@ class GetState(Request, frozen=True, tag="get_state"):
 
 
 class SetState(Request, frozen=True, tag="set_state"):
-    """Overwrite the named parameters and buffers."""
+    """Overwrite the named parameters and buffers; the answer is all of them as they then are, by name."""
 
     handle: int
     tensors: dict[str, Any]
@@ -203,6 +203,13 @@ AnyRequest = (
     | LoadWeights
     | Transform
 )
+
+
+class Several(Request, frozen=True, tag="several"):
+    """Requests in one frame. Each has a reply of its own, which is sent before the next is looked at."""
+
+    requests: tuple[AnyRequest, ...]
+
 
 # ---- replies --------------------------------------------------------------------------------------------------------
 
@@ -320,6 +327,16 @@ def encode(message: Request | Reply) -> bytes:
     header = msgspec.msgpack.encode(message, enc_hook=hook)
     payload = _payload(tensors) if tensors else b""
     return PREFIX.pack(MAGIC, len(header), len(payload)) + header + payload
+
+
+def payload_of(request: AnyRequest) -> int:
+    """Bytes of the tensors that a request names as arguments or as weights; those in lists are not counted."""
+    found: Iterable[Any] = ()
+    if isinstance(request, Call | CallFunction | Make):
+        found = (*request.args, *request.kwargs.values())
+    elif isinstance(request, SetState):
+        found = request.tensors.values()
+    return sum(getattr(value, "nbytes", 0) for value in found)
 
 
 def _payload(tensors: list[torch.Tensor]) -> bytes:

@@ -94,6 +94,26 @@ def test_answers_that_nobody_takes_are_not_taken_for_others(student: Student) ->
         next(left)
 
 
+def test_questions_go_in_few_frames_and_each_has_its_own_answer(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, frames = wire.send_frame, list[int]()
+
+    def counted(sock: Any, frame: bytes, *rest: Any) -> None:
+        frames.append(len(frame))
+        sent(sock, frame, *rest)
+
+    mlp = student.Mlp()
+    monkeypatch.setattr(wire, "send_frame", counted)
+    assert [float(answer) for answer in mlp.each(inputs(1, 2, 3, 4))] == [2.0, 3.0, 4.0, 5.0]
+    assert len(frames) == 1  # the object is built with them
+    frames.clear()
+    answers = list(mlp.each([(torch.zeros(6_000),)] * 5))  # two of which may be on their way
+    assert [tuple(answer.shape) for answer in answers] == [(6_000,)] * 5
+    assert len(frames) == 3
+    assert max(frames) < 64 << 10
+
+
 def test_batches_sent_together_are_answered_one_after_the_other(student: Student) -> None:
     mlp = student.Mlp()
     assert float(mlp(*inputs(20)[0])) == 21.0

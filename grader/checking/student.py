@@ -644,9 +644,7 @@ class ObjectProxy:
         held: gets all of them as they then are, and gives those that `weights` is to be; may raise a Fault.
         """
         setting = wire.SetState(handle=self.handle, tensors=dict(tensors))
-        self._student.promise(setting, self._class, lambda reply: expect(reply, wire.Value), self._explained)
-        reading = wire.GetState(handle=self.handle)
-        taken = self._student.promise(reading, self._class, lambda reply: held(self._state(reply)), self._explained)
+        taken = self._student.promise(setting, self._class, lambda reply: held(self._state(reply)), self._explained)
         self._weights = taken
 
     def _explained(self, fault: Fault) -> Fault:

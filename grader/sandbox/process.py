@@ -296,7 +296,8 @@ class SocketWorker:
     ) -> Iterator[wire.AnyReply]:
         """Each switch between two processes costs more than a tiny layer's answer: so many questions go at once."""
         unsent, unanswered = deque(requests), deque[int]()
-        frame, ended = wire.encode(unsent.popleft()) if unsent else b"", False
+        frame, count = _next_frame(unsent)
+        ended = False
         while frame or unanswered:
             started, large = time.monotonic(), len(frame) > AHEAD
             before = clocks.times(self.pid) if large else None  # sending it may take long
@@ -311,8 +312,9 @@ class SocketWorker:
                             raise
                         ended, frame = True, b""  # at one of those before, and what it answered before that counts
                         break
+                    unanswered.extend([0] * (count - 1))
                     unanswered.append(len(frame))
-                    frame = wire.encode(unsent.popleft()) if unsent else b""
+                    frame, count = _next_frame(unsent)
                 if not self._readable(0.0 if large else min(QUICK, seconds)):
                     before = before or clocks.times(self.pid)
                     self._await_reply(seconds, started, before)
@@ -365,6 +367,17 @@ class SocketWorker:
             finally:
                 self._sock.close()  # not before: at the end of the file an idle worker leaves by itself
         return self._ending
+
+
+def _next_frame(unsent: deque[wire.AnyRequest]) -> tuple[bytes, int]:
+    """The next requests, as many as may wait for their answers, in one frame; and how many they are."""
+    if not unsent:
+        return b"", 0
+    together = [unsent.popleft()]
+    size = wire.payload_of(together[0])
+    while unsent and (size := size + wire.payload_of(unsent[0])) <= AHEAD:
+        together.append(unsent.popleft())
+    return wire.encode(together[0] if len(together) == 1 else wire.Several(requests=tuple(together))), len(together)
 
 
 def python_folder() -> Path:

@@ -46,10 +46,11 @@ def answer_all(sock: socket.socket, with_gpu: bool = False) -> None:
     wire.send(sock, wire.Value(value="ready"))
     while True:
         try:
-            request = wire.receive(sock, wire.AnyRequest, REQUEST_CAPS)
+            message = wire.receive(sock, wire.AnyRequest | wire.Several, REQUEST_CAPS)
         except EOFError:
             return
-        _reply(sock, _answer(state, request))
+        for request in message.requests if isinstance(message, wire.Several) else (message,):
+            _reply(sock, _answer(state, request))
 
 
 def _reply(sock: socket.socket, reply: wire.AnyReply) -> None:
@@ -163,7 +164,7 @@ def _set_state(state: State, request: wire.SetState) -> wire.Value:
     own = objects.named_tensors(state.made[request.handle])
     for name, tensor in request.tensors.items():
         own[name].copy_(tensor)
-    return wire.Value()
+    return wire.Value(value=objects.plain(objects.named_tensors(state.made[request.handle])))  # read anew
 
 
 def _forget(state: State, request: wire.Forget) -> wire.Value:
