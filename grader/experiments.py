@@ -17,7 +17,7 @@ from grader.notebook import Cell, Notebook
 from grader.reading import read_settings
 from grader.records import Frozen
 from grader.sections import Section, sections
-from grader.settings import candidates
+from grader.settings import named_candidates
 from grader.tables import Number, Table, mentions, number, same, settings_table, tables
 
 _ACCURACY = re.compile(r"acc|정확|score", re.IGNORECASE)
@@ -68,15 +68,18 @@ class _Draft:
     analysis: str = ""
 
 
-def find_experiments(notebook: Notebook, wanted: Sequence[str], template: Notebook | None = None) -> Experiments:
+def find_experiments(
+    notebook: Notebook, wanted: Sequence[str], template: Notebook | None = None, class_name: str = ""
+) -> Experiments:
     """Experiments over the settings named in `wanted`. What already stands in `template` counts as nothing.
 
-    Never raises, whatever the notebook holds.
+    class_name: what the settings build, if that is a class; to build one is no experiment. Never raises, whatever the
+    notebook holds.
     """
     given = _given(template)
     drafts: list[_Draft] = []
     for found in (_from_tables, _from_outputs, _from_code, _from_comments):
-        for draft in found(notebook, wanted, given):
+        for draft in found(notebook, wanted, given, class_name):
             _merge(drafts, draft, wanted)
     drafts = drafts[:_MAX_FOUND]
     _analyse(drafts, list(islice(sections(notebook, given), _MAX_SECTIONS)), wanted)
@@ -108,7 +111,7 @@ def _given(template: Notebook | None) -> frozenset[str]:
 # Where settings stand.
 
 
-def _from_tables(notebook: Notebook, wanted: Sequence[str], given: frozenset[str]) -> Iterator[_Draft]:
+def _from_tables(notebook: Notebook, wanted: Sequence[str], given: frozenset[str], class_name: str) -> Iterator[_Draft]:
     for cell in notebook.cells:
         # A row of the hand-out's own is an example, or still to be filled. Blank, it keeps the others numbered.
         lines = ("|" if line.strip() in given and _holds_digits(line) else line for line in _lines(cell))
@@ -145,10 +148,12 @@ def _rows(table: Table, wanted: Sequence[str]) -> Iterator[tuple[dict[str, Any],
         yield settings, accuracy, label, next((p.text for p in prose if p.is_filled), "")
 
 
-def _from_outputs(notebook: Notebook, wanted: Sequence[str], given: frozenset[str]) -> Iterator[_Draft]:
+def _from_outputs(
+    notebook: Notebook, wanted: Sequence[str], given: frozenset[str], class_name: str
+) -> Iterator[_Draft]:
     """Runs that printed their settings beside the accuracy; else one run a cell, with the settings of its code."""
     coded: dict[int, dict[str, Number]] = {}
-    for candidate in candidates(notebook, wanted, ""):
+    for candidate in named_candidates(notebook, wanted, class_name):
         if len(candidate.values) >= _enough(wanted, 2):
             coded.setdefault(candidate.cell, candidate.values)
     for cell in notebook.cells:
@@ -166,9 +171,9 @@ def _from_outputs(notebook: Notebook, wanted: Sequence[str], given: frozenset[st
             yield _Draft(dict(coded[cell.index]), accuracy, cell.index, 0, source)
 
 
-def _from_code(notebook: Notebook, wanted: Sequence[str], given: frozenset[str]) -> Iterator[_Draft]:
+def _from_code(notebook: Notebook, wanted: Sequence[str], given: frozenset[str], class_name: str) -> Iterator[_Draft]:
     """Lists of settings. A single setting in code is no experiment until a run of it printed something."""
-    reading = read_settings(notebook, tuple(wanted), "")
+    reading = read_settings(notebook, tuple(wanted), class_name)
     by_cell: dict[int, list[dict[str, Number]]] = defaultdict(list)
     for values, place in reading.named:
         if len(values) >= _enough(wanted, 3) and values not in by_cell[place.cell]:
@@ -179,7 +184,9 @@ def _from_code(notebook: Notebook, wanted: Sequence[str], given: frozenset[str])
                 yield _Draft(dict(values), None, index, 0, f"a list of settings in cell {index + 1}")
 
 
-def _from_comments(notebook: Notebook, wanted: Sequence[str], given: frozenset[str]) -> Iterator[_Draft]:
+def _from_comments(
+    notebook: Notebook, wanted: Sequence[str], given: frozenset[str], class_name: str
+) -> Iterator[_Draft]:
     for cell in notebook.cells:
         if cell.kind != "code":
             continue

@@ -72,7 +72,7 @@ class Pool:
         self._context: ForkServerContext | SpawnContext = get_context("spawn")
         if "forkserver" in get_all_start_methods():
             self._context = get_context("forkserver")
-            self._context.set_forkserver_preload(["grader.unit"])
+            self._context.set_forkserver_preload(["grader.preloaded"])
         self._closed = False
         self._seats: list[_Seat] = []
         self._sandbox: WarmProcess | None = None

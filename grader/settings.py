@@ -40,7 +40,16 @@ class _Evidence:
 def candidates(notebook: Notebook, wanted: Sequence[str], class_name: str) -> list[Candidate]:
     """Settings named in `wanted` with which `class_name` may have been built, best evidence first. Never raises."""
     reading = read_settings(notebook, tuple(wanted), class_name)
-    evidence = [*_from_code(reading, class_name), *_from_text(notebook, tuple(wanted))]
+    return _ranked([*_from_calls(reading, class_name), *_from_names(reading), *_from_text(notebook, tuple(wanted))])
+
+
+def named_candidates(notebook: Notebook, wanted: Sequence[str], class_name: str) -> list[Candidate]:
+    """The same without the calls that build `class_name`: what the notebook says of settings by their names alone."""
+    reading = read_settings(notebook, tuple(wanted), class_name)
+    return _ranked([*_from_names(reading), *_from_text(notebook, tuple(wanted))])
+
+
+def _ranked(evidence: list[_Evidence]) -> list[Candidate]:
     evidence = [e for e in evidence if e.values]
     evidence.sort(key=lambda e: (e.kind, -e.cell, -e.line))
     found: list[Candidate] = []
@@ -53,7 +62,7 @@ def candidates(notebook: Notebook, wanted: Sequence[str], class_name: str) -> li
     return found
 
 
-def _from_code(reading: Reading, class_name: str) -> Iterator[_Evidence]:
+def _from_calls(reading: Reading, class_name: str) -> Iterator[_Evidence]:
     # A loop over settings records its turns in order, and the last turn is the one that was saved last.
     for call in reversed(reading.calls):
         kind = _SAVED if call.saves else _CALLED
@@ -62,6 +71,9 @@ def _from_code(reading: Reading, class_name: str) -> Iterator[_Evidence]:
         if call.place.function:
             source = f"{class_name}(…) in {call.place.function}(), cell {cell}, {lines}"
         yield _Evidence(kind, call.values, source, call.place.cell, call.place.first)
+
+
+def _from_names(reading: Reading) -> Iterator[_Evidence]:
     for values, place in reversed(reading.named):
         what = f"{place.function}()" if place.function else "the names"
         yield _Evidence(_NAMED, values, f"{what} in cell {place.cell + 1}, {_lines(place)}", place.cell, place.first)

@@ -129,7 +129,8 @@ def experiments_of(opened: Opened) -> Experiments:
         title = config.files[config.experiments.notebook].title
         raise Missing(f"{title} was not handed in" if notebook is None else f"{title} cannot be read: {notebook}")
     stub = hidden_part(opened.assignment).stubs.get(config.experiments.notebook)
-    return _found(notebook, config.settings_of_experiments, stub)
+    built = config.checkpoint.class_name if config.checkpoint else ""
+    return _found(notebook, config.settings_of_experiments, stub, built)
 
 
 _found = lru_cache(maxsize=2)(find_experiments)  # several checks ask, and the page
