@@ -1,0 +1,14 @@
+"""What the server imports that forks the grading processes of `grader.pool`: all that each of them needs, once.
+
+It ends when the last who uses it has ended, and holds the terminal or the pipe open until then. The interpreter's own
+way out takes half a second, with torch; there is nothing to put away.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+
+import grader.unit  # noqa: F401
+
+atexit.register(os._exit, 0)  # not in the grading processes, which leave without this way out
