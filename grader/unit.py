@@ -5,6 +5,7 @@ The same unit is done by the processes of `grader.pool` on this machine and by t
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ class Bench:
         self._assignment = load_assignment(Path(setup.assignment))
         limits, hidden = walls_of(setup, self._assignment)
         settle()
+        self._numbers = itertools.count(1)
         if branch is not None:
             self._sandbox = join_sandbox(branch, limits, hidden)
         else:
@@ -41,7 +43,7 @@ class Bench:
         try:
             return self._graded(work)
         finally:
-            tidy()
+            tidy(next(self._numbers))
 
     def _graded(self, work: Work) -> Outcome:
         options = replace(self._options, owner=work.owner)
