@@ -133,8 +133,8 @@ class TrainedModel:
         fits = 0
         for candidate in found[:MAX_CANDIDATES]:
             try:
-                self._refuse_other_shapes(candidate)
-                self._build(candidate).forget()
+                if not self._fits_outline(candidate):
+                    self._build(candidate).forget()
             except Fault as fault:
                 first = first or fault
                 self._student.forgive(self.spec.class_name)
@@ -165,21 +165,35 @@ class TrainedModel:
         limit = self._assignment.config.limits.program_seconds
         return self._student.ask(request, self.spec.class_name, limit)
 
-    def _refuse_other_shapes(self, candidate: Candidate) -> None:
-        """Raise Failed, naming the tensor, where these settings make another model than the one that was saved.
+    def _fits_outline(self, candidate: Candidate) -> bool:
+        """Whether the weights load into a model with these settings, of which no weights were drawn before.
 
-        A notebook names settings of every size: of a model of 85 million numbers, the constructor's defaults perhaps,
-        nothing is kept to find that out. Where the code has a reason not to be looked at so, it is built as ever.
+        Raises Failed, naming the tensor, where these settings make another model than the one that was saved. A
+        notebook names settings of every size: of a model of 85 million numbers, the constructor's defaults perhaps,
+        nothing is kept to find that out. False where the code has a reason not to be looked at so: it is built as ever.
         """
         if not self._outlines:
-            return
+            return False
         try:
-            tensors = self._student.get(self.spec.class_name).outline(**self._arguments(candidate))
+            model = self._student.get(self.spec.class_name).outline(**self._arguments(candidate))
+            tensors = model.tensors
         except Fault as fault:
             self._student.forgive(self.spec.class_name)
             self._outlines = isinstance(fault, Raised)  # once is enough for what hangs, or takes its process along
-            return
-        self._compare(tensors, candidate)
+            return False
+        try:
+            self._compare(tensors, candidate)
+            if self._generation != self._student.generation:  # the worker that held the weights has ended
+                return False
+            expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
+        except Failed:
+            raise
+        except Fault:
+            self._student.forgive(self.spec.class_name)
+            return False
+        finally:
+            model.forget()
+        return True
 
     def _arguments(self, candidate: Candidate) -> dict[str, Any]:
         return {**self.spec.fixed, **candidate.values}

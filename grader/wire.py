@@ -112,9 +112,9 @@ class Make(Request, frozen=True, tag="make"):
 
 
 class Outline(Make, frozen=True, tag="outline"):
-    """Build it as `Make` does, tell what it holds, and drop it.
+    """Build it as `Make` does, with weights that are not drawn but as they are found.
 
-    Weights that torch would draw are left as they are found: memory that nobody writes to is none that is taken.
+    Memory that nobody writes to is none that is taken. Its numbers mean nothing before weights are loaded into it.
     """
 
 

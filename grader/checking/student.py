@@ -433,20 +433,18 @@ class ClassProxy:
         self.name = name
 
     def __call__(self, *args: Any, seed: int = 0, **kwargs: Any) -> ObjectProxy:
+        return self._built(wire.Make, args, kwargs, seed)
+
+    def outline(self, **kwargs: Any) -> ObjectProxy:
+        """The same with weights that are not drawn: one of any size takes no memory, and none has an answer."""
+        return self._built(wire.Outline, (), kwargs, 0)
+
+    def _built(self, kind: type[wire.Make], args: tuple[Any, ...], kwargs: dict[str, Any], seed: int) -> ObjectProxy:
         program = self._student.load(self.name)
         handle = self._student.new_handle()
-        request = wire.Make(handle=handle, program=program, name=self.name, args=args, kwargs=kwargs, seed=seed)
+        request = kind(handle=handle, program=program, name=self.name, args=args, kwargs=kwargs, seed=seed)
         made = self._student.promise(request, self.name, self._taken, self._explained)
         return ObjectProxy(self._student, self.name, handle, made)
-
-    def outline(self, **kwargs: Any) -> tuple[wire.TensorInfo, ...]:
-        """The parameters and buffers of an object built so, which is not kept: one of any size takes no memory."""
-        program = self._student.load(self.name)
-        request = wire.Outline(handle=self._student.new_handle(), program=program, name=self.name, kwargs=kwargs)
-        try:
-            return self._taken(self._student.ask(request, self.name)).tensors
-        except Raised as fault:
-            raise self._explained(fault) from None
 
     def _taken(self, reply: wire.AnyReply) -> wire.Made:
         if isinstance(reply, wire.NotFound):

@@ -115,10 +115,7 @@ def _make(state: State, request: wire.Make) -> wire.AnyReply:
 
 def _outline(state: State, request: wire.Outline) -> wire.AnyReply:
     with objects.undrawn_weights():
-        reply = _make(state, request)
-    if isinstance(reply, wire.Made):
-        del state.made[request.handle]
-    return reply
+        return _make(state, request)
 
 
 def _set_mode(made: Any, training: bool, seed: int | None) -> None:
