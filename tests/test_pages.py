@@ -239,6 +239,31 @@ def test_what_was_found_stands_on_the_instructors_pages_alone(tmp_path: Path) ->
     assert "too few to tell" in shown.text
 
 
+def test_what_all_share_stands_once_on_the_page_of_each(tmp_path: Path) -> None:
+    students = tuple(str(1102444000 + n) for n in range(100))
+    everyone = [standing(student) for student in (students[0], students[99])]
+    finding = Finding(
+        kind="weights", students=students, compared="c", figure="100% of it", chance="x", what="w", group=students
+    )
+    review = Review(findings=(finding,), submissions=100, pairs=4950)
+    summary = summarise(everyone, "a", "1", [])
+    write_results(
+        tmp_path, everyone, summary, ["attention"], classroom_page(everyone, summary, Course("c", ()), review),
+        review=review,
+    )  # fmt: skip
+    for student in (students[0], students[99]):
+        shown = Page((tmp_path / f"class/{student}.html").read_bytes())
+        assert "Weights: 99 others" in shown.text
+        assert "and 29 others" in shown.text
+        assert shown.text.count("100% of it") == 1
+        assert "group" not in shown.text
+    assert ("a", {"href": f"./{students[0]}.html"}) in shown.elements
+    listed = Page((tmp_path / "class/index.html").read_bytes()).text
+    assert "100 submissions" in listed
+    assert "and 30 others" in listed
+    assert "hangs together" not in listed
+
+
 def test_without_a_review_nothing_is_said_of_one() -> None:
     assert "student’s own" not in page(partial(), "instructor").text
 
