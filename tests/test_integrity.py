@@ -6,9 +6,12 @@ import ast
 import csv
 import io
 import json
+import os
 import pickle
 import random
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -19,12 +22,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from conftest import PART2, HandIn, small_assignment
+from conftest import PART2, ROOT, HandIn, small_assignment
 from copies import WAYS, Notebooks, independent, the_assignment, the_ground, written
 
+from grader.assignment import Assignment, load_assignment
 from grader.bank import solutions
 from grader.cli import main
-from grader.integrity import claims, weights, words
+from grader.errors import NotGraded
+from grader.integrity import claims, readers, weights, words
 from grader.integrity.chance import EVERYTHING, Chance, Drawn
 from grader.integrity.dataflow import statements
 from grader.integrity.exhibit import Exhibit
@@ -33,6 +38,7 @@ from grader.integrity.facts import RATE, compared
 from grader.integrity.findings import Finding, Passage, Place, Review, from_json, grouped, sheet, to_json
 from grader.integrity.likeness import ClassCode
 from grader.integrity.printed import epochs_in, foreign_label
+from grader.integrity.review import review
 from grader.integrity.sketch import sketch
 from grader.integrity.writing import writing
 from grader.notebook import Cell, Notebook, read_notebook
@@ -563,6 +569,66 @@ def test_the_verb_writes_the_sheet(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "2 submissions, 1 pairs: 1 on weights" in said.out
     assert "fewer than 8 submissions" in said.out
     assert "1102444013.zip" in said.err
+
+
+# ---- side by side ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Assignment, list[Path]]:
+    """A small assignment; two who share a model, and an archive that is none."""
+    folder = tmp_path_factory.mktemp("three")
+    for student in ("1102444011", "1102444012"):
+        HandIn().without_figures().pack(folder, student)
+    (folder / "1102444013.zip").write_bytes(b"PK\x03\x04 nothing")
+    return load_assignment(small_assignment(folder / "assignment", ["mlp"])), sorted(folder.glob("1102*"))
+
+
+def test_two_processes_find_what_one_finds(
+    three: tuple[Assignment, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MANY", 2)
+    one, two = (review(*three, last_year=three[1], jobs=jobs) for jobs in (1, 2))
+    assert one == two
+    assert [(finding.kind, len(finding.students)) for finding in one.findings] == [("weights", 4)]
+    assert [line.split(":")[0] for line in one.left_out] == ["1102444013.zip"] * 2
+
+
+class Deadly:
+    def __reduce__(self) -> Any:
+        return os._exit, (7,)
+
+
+def test_a_process_that_ends_is_one_sentence(
+    three: tuple[Assignment, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MANY", 2)
+    monkeypatch.setattr("grader.integrity.review.handed_out", lambda _: Deadly())
+    with pytest.raises(NotGraded, match="a process that read submissions ended; memory may be short: try --jobs 1"):
+        review(*three, jobs=2)
+
+
+def test_ctrl_c_while_several_read_is_clean(three: tuple[Assignment, list[Path]], tmp_path: Path) -> None:
+    lines = (
+        "import os, signal, sys; from grader.cli import main; from grader.integrity import readers",
+        "readers.MANY = 2; begun = readers.ProcessPoolExecutor.submit",
+        "def submit(*arguments):",
+        "    found = begun(*arguments)",
+        "    os.killpg(os.getpgrp(), signal.SIGINT)",
+        "    return found",
+        "readers.ProcessPoolExecutor.submit = submit",
+        "if __name__ == '__main__': sys.exit(main())",
+    )
+    script = tmp_path / "script.py"
+    script.write_text("\n".join(lines))
+    assignment, paths = three
+    line = ["integrity", *paths, "--out", tmp_path / "out", "--assignment", assignment.folder, "--jobs", "2"]
+    ended = subprocess.run(
+        [sys.executable, script, *line], capture_output=True, text=True, timeout=60, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (130, "grade.py: interrupted; nothing was written\n")
+    assert not (tmp_path / "out/integrity.csv").exists()
 
 
 @pytest.mark.parametrize("arguments", [["nowhere", "--out", "x"], ["--out", "x"], ["nowhere"]])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from grader.commands.common import (
     INTERRUPTED,
     NOT_GRADED,
     POINTS_LOST,
+    cores,
     unread,
     warn,
     warn_of_no_sandbox,
@@ -54,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
         _prepare_cluster(options)
     known = known_of(options)
     assignment = known.assignment
-    cores = len(os.sched_getaffinity(0))
-    jobs = options.jobs or cores
+    jobs = options.jobs or cores()
     if options.sandbox == "none":
         warn_of_no_sandbox(known.language)
     plan = batch.Plan(
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         tier=options.sandbox,
         accuracy=not options.no_accuracy,
         gpu=options.gpu,
-        threads=max(cores // jobs, 1) if options.dask is None else 1,
+        threads=max(cores() // jobs, 1) if options.dask is None else 1,
         force=options.force,
         only=frozenset(options.only or ()),
         shard=options.shard or (1, 1),
@@ -98,7 +97,7 @@ def _end(options: argparse.Namespace, plan: Plan, known: Known) -> int:
     code = finish(options, known, everyone, summary)
     try:
         if not options.no_integrity:
-            _hold_against_each_other(plan, options.last_year or [], known.assignment, everyone, summary)
+            _hold_against_each_other(plan, options.last_year or [], known.assignment, everyone, summary, options.jobs)
     except KeyboardInterrupt:
         warn(f"interrupted; the marks are written, the submissions not yet held against each other: {AGAIN}")
         code = INTERRUPTED
@@ -107,7 +106,12 @@ def _end(options: argparse.Namespace, plan: Plan, known: Known) -> int:
 
 
 def _hold_against_each_other(
-    plan: Plan, last_year: Sequence[Path], assignment: Assignment, everyone: Sequence[Standing], summary: Summary
+    plan: Plan,
+    last_year: Sequence[Path],
+    assignment: Assignment,
+    everyone: Sequence[Standing],
+    summary: Summary,
+    jobs: int | None,
 ) -> None:
     """A whole class alone: a part of it does not tell what is usual. No mark and no exit code hangs on it."""
     if plan.shard != (1, 1):
@@ -116,7 +120,7 @@ def _hold_against_each_other(
     from grader.commands import integrity
 
     try:
-        integrity.after_grading(assignment, plan.paths, last_year, plan.out, everyone, summary)
+        integrity.after_grading(assignment, plan.paths, last_year, plan.out, everyone, summary, jobs or cores())
     except GraderError as error:
         warn(f"the submissions were not held against each other: {error}")
     except Exception as error:  # noqa: BLE001 - a fault of ours, which may neither stop a batch nor change how it ended

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader.commands.common import FULL_MARKS, a_path, new_parser, progress_bar, unread, warn
+from grader.commands.common import FULL_MARKS, a_count, a_path, cores, new_parser, progress_bar, unread, warn
 from grader.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("--last-year", type=a_path, nargs="+", default=[], metavar="FOLDER", help=HELP_LAST_YEAR)
     parser.add_argument("--out", type=a_path, required=True, metavar="FOLDER", help="where integrity.csv goes")
+    parser.add_argument("--jobs", type=a_count, metavar="N", help="processes that read side by side (default: cores)")
     options = parser.parse_args(arguments)
 
     from grader.assignment import load_assignment
@@ -51,7 +52,7 @@ def run(arguments: list[str]) -> int:
     graded = (options.out / NAME).is_file()
     known = Known(assignment, {}, _names(options.out), ENGLISH)
     everyone, summary = standings_in(options.out, known) if graded else ([], None)
-    found = write(assignment, options.submissions, options.last_year, options.out, everyone)
+    found = write(assignment, options.submissions, options.last_year, options.out, everyone, options.jobs or cores())
     for line in found.left_out[:MOST_NAMED]:  # after grading, the results have said so
         warn(f"not held against the others: {line}")
     if summary is not None:
@@ -65,12 +66,13 @@ def write(
     last_year: Sequence[Path],
     out: Path,
     everyone: Sequence[Standing],
+    jobs: int,
     of: str = "",
 ) -> Review:
     """Review the class, and write what was found beside what was graded into `out`.
 
-    everyone: who was graded into it; without any, the latest hand-in of each counts. of: what is reviewed, for
-    `Review.of`. Raises IntakeError, UsageError and AssignmentError.
+    everyone: who was graded into it; without any, the latest hand-in of each counts. jobs: processes that read.
+    of: what is reviewed, for `Review.of`. Raises IntakeError, NotGraded, UsageError and AssignmentError.
     """
     from msgspec.structs import replace
 
@@ -83,16 +85,16 @@ def write(
             out.mkdir(parents=True)
         except OSError as error:
             raise UsageError(f"--out {out} cannot be written: {error.strerror}; name another folder") from None
-    records = {standing.student_id: standing.record for standing in everyone if standing.record is not None}
-    counting = frozenset(standing.counts.hand_in.name for standing in everyone if standing.counts is not None)
+    counting = {standing.counts.hand_in.name: standing.record for standing in everyone if standing.counts is not None}
     with progress_bar() as progress:
         found = review(
             assignment,
             submissions,
             last_year=last_year,
             out=out,
-            records=records,
+            records={name: record for name, record in counting.items() if record is not None},
             counting=counting if everyone else None,
+            jobs=jobs,
             progress=progress,
         )
     found = replace(found, of=of)
@@ -114,10 +116,12 @@ def after_grading(
     out: Path,
     everyone: Sequence[Standing],
     summary: Summary,
+    jobs: int,
 ) -> None:
-    """Review a class that was just graded into `out`.
+    """Review a class that was just graded into `out`. jobs: processes that read.
 
-    What was reviewed before and is the same again is left as it is. Raises IntakeError, UsageError and AssignmentError.
+    What was reviewed before and is the same again is left as it is. Raises IntakeError, NotGraded, UsageError and
+    AssignmentError.
     """
     if sum(standing.counts is not None for standing in everyone) < 2:
         return
@@ -125,7 +129,7 @@ def after_grading(
     kept = kept_review(out)
     if kept is not None and kept.of == of and not last_year:
         return
-    write(assignment, submissions, last_year, out, everyone, of)
+    write(assignment, submissions, last_year, out, everyone, jobs, of)
 
 
 def kept_review(out: Path) -> Review | None:
