@@ -1,10 +1,12 @@
 """What tells a model that was fitted to the test images from an honest one, measured on the trainings.
 
     python benchmarks/testset.py TRAININGS [OTHERS…] --data FOLDER [--write]
+    python benchmarks/testset.py TRAININGS… --data FOLDER --against-the-norm
 
 TRAININGS: what benchmarks/trainings.py wrote. Its honest models are the norm, each held against the others; OTHERS are
 trainings that the norm has not seen. Printed are, of each kind, how many have a finding in a class of 200, and how the
 reference's own weights come out. --write puts the sample and the norm into reference/data/fashion-mnist.
+--against-the-norm holds all models of the folders against the sample and the norm that lie there, and makes none.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from stacked import REFERENCE, Setting, Stack
 
 from grader.integrity.testset import stands_out
 from grader.records import SampleResult
-from grader.sample import Excess, Norm, Sample, excess, features
+from grader.sample import Excess, Norm, Sample, excess, features, load_sample
 
 HARD, OTHER, CLASS = 300, 200, 200
 HONEST = ("honest", "selected")
@@ -84,6 +86,25 @@ def chosen(found: Trainings, places: torch.Tensor, data: Path) -> tuple[Sample, 
     )  # fmt: skip
     taken = places[torch.from_numpy(at)]
     return Sample(images.plain(taken).numpy(), images.labels[taken].numpy().astype(np.uint8), norm), at
+
+
+def asked_at(sample: Sample, places: torch.Tensor, data: Path) -> npt.NDArray[np.int64]:
+    """Where the images of a sample stand among those that were asked for."""
+    asked = asked_for.read(data, "cpu", None).plain(places).numpy()
+    known = {image.tobytes(): number for number, image in enumerate(asked)}
+    return np.array([known[image.tobytes()] for image in sample.images])
+
+
+def against(sample: Sample, folders: Sequence[Path], data: Path) -> None:
+    """Trainings that had no part in the norm."""
+    print(f"norm of {sample.norm.models} honest models, spread {sample.norm.spread:.4f}")
+    for folder in folders:
+        found = read(folder)
+        asked = results(found, sample, asked_at(sample, torch.load(folder / "places.pt"), data))
+        print(f"{folder}:")
+        for kind, made in held(found, asked, sample.norm, own=False).items():
+            said(kind, made)
+        looked_up(found, asked, sample)
 
 
 def results(found: Trainings, sample: Sample, at: npt.NDArray[np.int64]) -> list[SampleResult]:
@@ -180,8 +201,15 @@ def main() -> None:
     parser.add_argument("trainings", type=Path, nargs="+", metavar="TRAININGS")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder with FashionMNIST's files")
     parser.add_argument("--write", action="store_true", help="put the sample and the norm into reference/data")
+    parser.add_argument("--against-the-norm", action="store_true", help="hold the trainings against the shipped norm")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.against_the_norm:
+        if options.write:
+            parser.error("--write makes a norm of its own; leave out --against-the-norm")
+        files = (NAMES["images"], NAMES["labels"], NORM)
+        against(load_sample(*(FOLDER / name for name in files)), options.trainings, options.data)
+        return
     found = read(options.trainings[0])
     sample, at = chosen(found, torch.load(options.trainings[0] / "places.pt"), options.data)
     asked = results(found, sample, at)
