@@ -4,6 +4,7 @@
                                                  variants, and 200 by students with a hand of their own; to those of the
                                                  first two seeds 20 copies are added, for each way of copying
     python benchmarks/integrity.py weights       small models trained apart, and 20 copies of each kind
+    python benchmarks/integrity.py shared N…     so many who share one file, or all of it but one tensor: rows, seconds
     python benchmarks/integrity.py cost N…       made-up classes of so many: seconds and memory, by step
 
 Printed are the planted pairs that are found, and the findings on pairs that were not planted.
@@ -225,7 +226,7 @@ def of_weights() -> None:
         torch.manual_seed(7)
         made = [sketch(saved(change(state))) for state in donors]
         found = weights.alike(dict(enumerate([*originals, *made])), 2 * PLANTED)
-        hits = [one for one in found if one.pair[1] - one.pair[0] == PLANTED]
+        hits = [one for one in found if one.places == (one.places[0], one.places[0] + PLANTED)]
         how = ", ".join(sorted({one.how.partition(":")[0] for one in hits}))
         print(f"{kind:42} {len(hits):2} of {PLANTED}  others {len(found) - len(hits)}  {how}", flush=True)
 
@@ -249,6 +250,19 @@ def _whole(left: State, right: State) -> float:
 def _spread(cosines: Iterable[float]) -> str:
     found = list(cosines)
     return f"{len(found):3} pairs, {min(found):6.3f} to {max(found):6.3f}"
+
+
+def of_shared(sizes: Sequence[int]) -> None:
+    """Rows on weights, and CPU seconds, where so many hold the reference's."""
+    original = torch.load(the_assignment().folder / "data/vit.pth", weights_only=True)
+    name = next(name for name, tensor in original.items() if tensor.dim() > 1)
+    for size in sizes:
+        one = sketch(saved(original))
+        own = [sketch(saved({**original, name: original[name] + number})) for number in range(size)]
+        for what, sketches in (("one file", [one] * size), ("one tensor of one's own", own)):
+            begun = time.process_time()
+            found = weights.alike(dict(enumerate(sketches)), size)
+            print(f"{size} with {what}: {len(found)} rows, {time.process_time() - begun:.2f} s", flush=True)
 
 
 # ---- cost -----------------------------------------------------------------------------------------------------------
@@ -298,6 +312,8 @@ if __name__ == "__main__":
         of_cost([int(size) for size in sys.argv[2:]] or [300, 5000])
     elif sys.argv[1:2] == ["code"] and sys.argv[2:]:
         of_code([int(seed) for seed in sys.argv[2:]])
+    elif sys.argv[1:2] == ["shared"] and sys.argv[2:]:
+        of_shared([int(size) for size in sys.argv[2:]])
     elif sys.argv[1:] == ["weights"]:
         of_weights()
     else:

@@ -1,10 +1,14 @@
 """What tells a model that was fitted to the test images from an honest one, measured on the trainings.
 
     python benchmarks/testset.py TRAININGS [OTHERS…] --data FOLDER [--write]
+    python benchmarks/testset.py TRAININGS… --data FOLDER --against-the-norm
+    python benchmarks/testset.py TRAININGS [OTHERS…] --data FOLDER --sought
 
 TRAININGS: what benchmarks/trainings.py wrote. Its honest models are the norm, each held against the others; OTHERS are
 trainings that the norm has not seen. Printed are, of each kind, how many have a finding in a class of 200, and how the
 reference's own weights come out. --write puts the sample and the norm into reference/data/fashion-mnist.
+--against-the-norm holds all models of the folders against the sample and the norm that lie there, and makes none.
+--sought holds them against other statistics than the one that is used: what might find more, and what it costs.
 """
 
 from __future__ import annotations
@@ -29,9 +33,9 @@ import shown as asked_for
 from shown import DATA, unpacked
 from stacked import REFERENCE, Setting, Stack
 
-from grader.integrity.testset import stands_out
+from grader.integrity.testset import RATE, stands_out
 from grader.records import SampleResult
-from grader.sample import Excess, Norm, Sample, excess, features
+from grader.sample import Excess, Norm, Sample, excess, features, load_sample, tail
 
 HARD, OTHER, CLASS = 300, 200, 200
 HONEST = ("honest", "selected")
@@ -40,7 +44,10 @@ NAMES = {"images": "train-sample-images-idx3-ubyte.gz", "labels": "train-sample-
 NORM = "train-sample-norm.json"
 SETS = ("test", "train")
 RAISED = (0.005, 0.01, 0.02, 0.03, 0.05)  # shares of the test images whose answers are looked up
+VIEWS = ("as it is", "moved right", "mirrored")
+MOST_LOSS = 3.0  # of one image: by more, a model's few worst would decide
 Truths = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,71 @@ def chosen(found: Trainings, places: torch.Tensor, data: Path) -> tuple[Sample, 
     )  # fmt: skip
     taken = places[torch.from_numpy(at)]
     return Sample(images.plain(taken).numpy(), images.labels[taken].numpy().astype(np.uint8), norm), at
+
+
+def asked_at(sample: Sample, places: torch.Tensor, data: Path) -> npt.NDArray[np.int64]:
+    """Where the images of a sample stand among those that were asked for."""
+    asked = asked_for.read(data, "cpu", None).plain(places).numpy()
+    known = {image.tobytes(): number for number, image in enumerate(asked)}
+    return np.array([known[image.tobytes()] for image in sample.images])
+
+
+def against(sample: Sample, folders: Sequence[Path], data: Path) -> None:
+    """Trainings that had no part in the norm."""
+    print(f"norm of {sample.norm.models} honest models, spread {sample.norm.spread:.4f}")
+    for folder in folders:
+        found = read(folder)
+        asked = results(found, sample, asked_at(sample, torch.load(folder / "places.pt"), data))
+        print(f"{folder}:")
+        for kind, made in held(found, asked, sample.norm, own=False).items():
+            said(kind, made)
+        looked_up(found, asked, sample)
+
+
+def sought(folders: Sequence[Path]) -> None:
+    """Other statistics: the regression of the first folder's honest models, each held against the others."""
+    first, *others = (read(folder) for folder in folders)
+    apart = [number for number, kind in enumerate(first.kinds) if kind == "apart"]
+    of_test, of_train = (first.losses[f"{name}/as it is"][apart].mean(axis=0) for name in SETS)
+    order = np.argsort(-of_train, kind="stable")
+
+    def shares(found: Trainings, hard: int) -> tuple[Floats, Floats]:
+        test = of_test >= of_train[order[hard - 1]]
+        x = [found.right[f"train/{view}"][:, order[:hard]].mean(axis=1) for view in VIEWS]
+        return np.stack([np.ones(len(x[0])), *x], axis=1), found.right["test/as it is"][:, test].mean(axis=1)
+
+    def losses(found: Trainings, hard: int) -> tuple[Floats, Floats]:
+        test = of_test >= of_train[order[hard - 1]]
+        x = [np.minimum(found.losses[f"train/{v}"][:, order[:hard]], MOST_LOSS).mean(axis=1) for v in VIEWS[:2]]
+        y = -np.minimum(found.losses["test/as it is"][:, test], MOST_LOSS).mean(axis=1)
+        return np.stack([np.ones(len(y)), *x], axis=1), y
+
+    for title, hard, measure in (
+        ("losses of 300 hard images, moved", 300, losses),
+        ("answers to 600 hard images, moved and mirrored", 600, shares),
+    ):
+        x, y = measure(first, hard)
+        honest = np.array([kind in HONEST for kind in first.kinds])
+        for number, found in enumerate((first, *others)):
+            made: dict[str, list[float]] = {}
+            for place, (kind, row, value) in enumerate(zip(found.kinds, *measure(found, hard), strict=True)):
+                norm = honest.copy()
+                if number == 0:
+                    norm[place] = False
+                made.setdefault("honest" if kind in HONEST else kind, []).append(
+                    _deviations(x[norm], y[norm], row, value)
+                )
+            for kind, away in made.items():
+                count = sum(tail(one, int(honest.sum()) - x.shape[1]) * CLASS < RATE for one in away)
+                print(f"{title}, {folders[number]}: {kind} {count} of {len(away)}, at most {max(away):.1f}", flush=True)
+
+
+def _deviations(x: Floats, y: Floats, row: Floats, value: float) -> float:
+    """How far one is above the prediction of the regression of y on x."""
+    inverse = np.linalg.inv(x.T @ x)
+    left = y - x @ inverse @ x.T @ y
+    spread = np.sqrt((left**2).sum() / (len(y) - x.shape[1]) * (1 + row @ inverse @ row))
+    return float((value - row @ inverse @ x.T @ y) / spread)
 
 
 def results(found: Trainings, sample: Sample, at: npt.NDArray[np.int64]) -> list[SampleResult]:
@@ -180,8 +252,19 @@ def main() -> None:
     parser.add_argument("trainings", type=Path, nargs="+", metavar="TRAININGS")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder with FashionMNIST's files")
     parser.add_argument("--write", action="store_true", help="put the sample and the norm into reference/data")
+    parser.add_argument("--against-the-norm", action="store_true", help="hold the trainings against the shipped norm")
+    parser.add_argument("--sought", action="store_true", help="hold the trainings against other statistics")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.sought:
+        sought(options.trainings)
+        return
+    if options.against_the_norm:
+        if options.write:
+            parser.error("--write makes a norm of its own; leave out --against-the-norm")
+        files = (NAMES["images"], NAMES["labels"], NORM)
+        against(load_sample(*(FOLDER / name for name in files)), options.trainings, options.data)
+        return
     found = read(options.trainings[0])
     sample, at = chosen(found, torch.load(options.trainings[0] / "places.pt"), options.data)
     asked = results(found, sample, at)

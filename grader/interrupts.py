@@ -7,6 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def start_fork_server() -> None:
+    """Start multiprocessing's server of forks, which never hears a Ctrl-C, not even in what it imports first.
+
+    Where it runs already, it stays as it is. Only where there is such a thing.
+    """
+    from multiprocessing import forkserver, resource_tracker
+
+    resource_tracker.ensure_running()  # when it starts, it lets go of the signals that are held
+    with interrupts_held():
+        forkserver.ensure_running()
+
+
 @contextmanager
 def interrupts_held() -> Iterator[None]:
     """A Ctrl-C in here is heard at the end of the block; a process that is started in here never hears one.

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 
 from grader.assignment import load_assignment
 from grader.errors import AssignmentError, GraderError, SandboxError, UsageError
-from grader.interrupts import interrupts_held
+from grader.interrupts import interrupts_held, start_fork_server
 from grader.limits import walls_of
 from grader.records import Blame
 from grader.sandbox.process import Branch, WarmProcess
@@ -91,10 +91,7 @@ class Pool:
 
     def _start_server(self) -> None:
         if isinstance(self._context, ForkServerContext):
-            from multiprocessing.forkserver import ensure_running  # not everywhere
-
-            with interrupts_held():
-                ensure_running()
+            start_fork_server()
 
     def _seat(self) -> _Seat:
         assert self._sandbox is not None

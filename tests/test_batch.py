@@ -13,12 +13,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT, HandIn, small_assignment, timeless_records
+
+from grader.cli import main
+from grader.commands import batch as batch_command
+from grader.gather import HandIn as HandedIn
+from grader.integrity.findings import Review
+from grader.ledger import NAME, Ledger
+from grader.records import CheckpointResult, Record, SubmissionInfo
+from grader.report import results
+from grader.work import Outcome
 
 CLASS = 40
 KILLS = 20
@@ -261,6 +270,93 @@ def test_ctrl_c_ends_it_cleanly_and_it_goes_on(small: Path, few: Path, grade: Ru
     assert said == f"grade.py: interrupted; what was graded is kept in {out}: the same command goes on from there\n"
     assert "3 submissions, 3 to grade" not in grade(few, "--out", out).stdout
     assert len(sheet(out)) == 3
+
+
+# ---- the end of a run, on a journal that was made by hand ------------------------------------------------------------
+
+
+@pytest.fixture
+def ended(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Callable[..., Any]], int]]:
+    """Ends a run that graded two, with the review that is given. Each reading and each page is counted in `COUNTED`."""
+    (tmp_path / "out").mkdir()
+    hand_ins = [HandedIn(name=f"{student}.zip", path="", student_id=student) for student in ("1", "2")]
+    with Ledger(tmp_path / "out" / NAME) as ledger:
+        ledger.note_all([(n, one, one.name) for n, one in enumerate(hand_ins)], {})
+        for one in hand_ins:
+            info = SubmissionInfo(student_id=one.student_id, archive=one.name, sha256="")
+            record = Record(
+                submission=info, assignment="a", score=0, max_score=0, criteria=(), checkpoint=CheckpointResult()
+            )
+            ledger.settle(one.name, one.name, Outcome(record=record))
+    COUNTED.clear()
+    reading, writing = batch_command.standings_in, results._write
+
+    def read(*arguments: Any) -> Any:
+        COUNTED["read"] += 1
+        return reading(*arguments)
+
+    def write(out: Path, name: str, data: bytes) -> None:
+        COUNTED[name] += 1
+        writing(out, name, data)
+
+    monkeypatch.setattr(batch_command, "standings_in", read)
+    monkeypatch.setattr(results, "_write", write)
+
+    def end(review: Callable[..., Any]) -> int:
+        monkeypatch.setattr("grader.integrity.review.review", review)
+        return main(["--assignment", str(small), "--out", str(tmp_path / "out"), str(tmp_path)])
+
+    monkeypatch.setattr("grader.batch.run", lambda *_: None)
+    before = signal.getsignal(signal.SIGTERM)
+    yield end
+    signal.signal(signal.SIGTERM, before)
+
+
+COUNTED: Counter[str] = Counter()
+
+
+def found_nothing(*_: Any, **__: Any) -> Review:
+    return Review(findings=(), submissions=2, pairs=1)
+
+
+def interrupted(*_: Any, **__: Any) -> Review:
+    raise KeyboardInterrupt
+
+
+def broken(*_: Any, **__: Any) -> Review:
+    raise ZeroDivisionError("of ours")
+
+
+def test_the_end_of_a_run_reads_the_journal_once_and_writes_each_page_once(ended: Any, tmp_path: Path) -> None:
+    assert ended(found_nothing) == 0
+    assert set(COUNTED.values()) == {1}
+    assert {"read", "class/1.html", "class/2.html", "class/index.html", "pages/1.html", "records/1.json"} <= set(
+        COUNTED
+    )
+    assert "Nothing was found" in (tmp_path / "out/class/1.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("review", "code", "sentence"),
+    [
+        (interrupted, 130, "interrupted; the marks are written, the submissions not yet held against each other"),
+        (broken, 0, "not held against each other: the grader is at fault: ZeroDivisionError: of ours"),
+    ],
+)
+def test_a_review_that_does_not_end_leaves_whole_pages_without_findings(
+    ended: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], review: Any, code: int, sentence: str
+) -> None:
+    assert ended(review) == code
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+    assert said.out.endswith("/class/index.html for instructors\n")
+    for page in ("class/1.html", "class/2.html", "class/index.html", "pages/1.html"):
+        text = (tmp_path / "out" / page).read_text(encoding="utf-8")
+        assert text.rstrip().endswith("</html>")
+        assert "own?" not in text
 
 
 def test_two_runs_do_not_write_to_one_folder(small: Path, few: Path, grade: Run, tmp_path: Path) -> None:

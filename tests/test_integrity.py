@@ -6,9 +6,12 @@ import ast
 import csv
 import io
 import json
+import os
 import pickle
 import random
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -19,20 +22,23 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from conftest import PART2, HandIn, small_assignment
+from conftest import PART2, ROOT, HandIn, small_assignment
 from copies import WAYS, Notebooks, independent, the_assignment, the_ground, written
 
+from grader.assignment import Assignment, load_assignment
 from grader.bank import solutions
 from grader.cli import main
-from grader.integrity import claims, weights, words
+from grader.errors import NotGraded
+from grader.integrity import claims, readers, weights, words
 from grader.integrity.chance import EVERYTHING, Chance, Drawn
 from grader.integrity.dataflow import statements
 from grader.integrity.exhibit import Exhibit
 from grader.integrity.expressions import imports
 from grader.integrity.facts import RATE, compared
-from grader.integrity.findings import Finding, Passage, Place, grouped, sheet
+from grader.integrity.findings import Finding, Passage, Place, Review, from_json, grouped, sheet, to_json
 from grader.integrity.likeness import ClassCode
 from grader.integrity.printed import epochs_in, foreign_label
+from grader.integrity.review import review
 from grader.integrity.sketch import sketch
 from grader.integrity.writing import writing
 from grader.notebook import Cell, Notebook, read_notebook
@@ -262,7 +268,55 @@ def test_weights_made_from_anothers_are_found(changed: Any, how: str) -> None:
     copy = sketch(saved(changed(state(2))))
     assert copy.fault == ""
     found = weights.alike({**others, 4: copy}, 5)
-    assert [(one.pair, one.how) for one in found] == [((2, 4), how)]
+    assert [(one.places, one.how) for one in found] == [((2, 4), how)]
+
+
+def with_weights(*files: bytes) -> list[Exhibit]:
+    """A submission of each; every fifth trains in another way."""
+    return [
+        Exhibit(
+            student=f"{n:02}", writing={}, weights=sketch(data), training=str(n % 5 == 4), runs=frozenset(), claims=()
+        )
+        for n, data in enumerate(files)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "figure"),
+    [
+        (lambda n: saved(state(0)), "100% of the first one's numbers, 4 tensors; 64 submissions, one file"),
+        (lambda n: saved({"epoch": n, **state(0)}), "100% of the first one's numbers, 4 tensors; 64 submissions, 64"),
+        (
+            lambda n: saved({**state(0), "0.weight": state(n + 1)["0.weight"]}),
+            "at least 73% of the first one's numbers, 3",
+        ),
+        (lambda n: b"no checkpoint", "100% of the first one's numbers; 64 submissions, one file"),
+    ],
+    ids=["one file", "equal numbers", "one tensor of one's own", "a file that is none"],
+)
+def test_all_who_hold_one_set_of_numbers_are_one_finding(file: Any, figure: str) -> None:
+    class_ = with_weights(*map(file, range(64)))
+    (found,) = compared(class_, 64, {}, 0)
+    assert found.students == found.group == tuple(f"{n:02}" for n in range(64))
+    assert found.figure.startswith(figure)
+    assert "the 64 notebooks build or train in 2 ways" in found.what
+    assert "; and" not in next(iter(csv.DictReader(io.StringIO(sheet([found])))))["students"]
+
+
+def test_who_went_on_from_a_shared_file_is_held_against_one_of_those_who_share_it() -> None:
+    shared = saved(state(0))
+    found = compared(with_weights(shared, shared, saved(trained_on(state(0))), shared, saved(state(1))), 5, {}, 0)
+    assert [(one.students, one.group) for one in found] == [
+        (("00", "01", "03"), ("00", "01", "02", "03")),
+        (("00", "02"), ("00", "01", "02", "03")),
+    ]
+    assert "00 stands for the 3 that hold its numbers" in found[1].what
+
+
+def test_last_years_file_names_this_years_holders_with_it() -> None:
+    class_ = with_weights(saved(state(1)), *[saved(state(0))] * 3)
+    assert [one.students for one in compared(class_, 2, {}, 0)] == [("01", "02", "03")]
+    assert compared(class_, 1, {}, 0) == []
 
 
 def archive(pickled: bytes, storage: bytes = b"\0" * 4096) -> bytes:
@@ -420,7 +474,13 @@ def test_a_log_in_two_notebooks_that_train_apart_is_a_finding_and_one_that_is_eq
         return Exhibit(student=student, writing={}, weights=None, training=training, runs=runs, claims=())
 
     found = compared([exhibit("1", "a"), exhibit("2", "a"), exhibit("3", "b")], 3, {}, 0)
-    assert [(one.kind, one.students) for one in found] == [("log", ("1", "3")), ("log", ("2", "3"))]
+    assert [(one.kind, one.students) for one in found] == [("log", ("1", "2", "3"))]
+    assert compared([exhibit("1", "a"), exhibit("2", "a")], 2, {}, 0) == []
+    last_year = [exhibit("1 (last year)", "b"), exhibit("2 (last year)", "c")]
+    assert [one.students for one in compared([exhibit("1", "a"), *last_year], 1, {}, 0)] == [
+        ("1", "1 (last year)", "2 (last year)")
+    ]
+    assert compared(last_year, 0, {}, 0) == []
 
 
 # ---- words ----------------------------------------------------------------------------------------------------------
@@ -471,6 +531,20 @@ def test_pairs_that_hang_together_are_one_group() -> None:
     assert [one.group for one in found] == [("1", "2", "3"), ("1", "2", "3"), ("4", "5"), ("1", "5")]
 
 
+def test_a_cell_of_the_sheet_names_a_hundred() -> None:
+    (row,) = csv.DictReader(io.StringIO(sheet([a_finding(*map(str, range(130)))])))
+    assert row["students"].endswith("; 98; 99; and 30 others")
+
+
+def test_a_review_that_an_earlier_version_kept_is_read() -> None:
+    pairs = Review(findings=tuple(a_finding("1", other) for other in "234"), submissions=4, pairs=6)
+    kept = json.loads(to_json(pairs))
+    for finding in kept["findings"]:
+        del finding["group"]  # as before there were groups
+    assert from_json(json.dumps(kept).encode()) == pairs
+    assert from_json(b"{}") is None
+
+
 def test_what_students_wrote_is_no_formula_and_no_second_row() -> None:
     written_ = sheet([a_finding("=cmd()", "2", text='=1+1\n"x","y"\x1b[2J')])
     rows = list(csv.reader(io.StringIO(written_)))
@@ -495,6 +569,66 @@ def test_the_verb_writes_the_sheet(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "2 submissions, 1 pairs: 1 on weights" in said.out
     assert "fewer than 8 submissions" in said.out
     assert "1102444013.zip" in said.err
+
+
+# ---- side by side ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Assignment, list[Path]]:
+    """A small assignment; two who share a model, and an archive that is none."""
+    folder = tmp_path_factory.mktemp("three")
+    for student in ("1102444011", "1102444012"):
+        HandIn().without_figures().pack(folder, student)
+    (folder / "1102444013.zip").write_bytes(b"PK\x03\x04 nothing")
+    return load_assignment(small_assignment(folder / "assignment", ["mlp"])), sorted(folder.glob("1102*"))
+
+
+def test_two_processes_find_what_one_finds(
+    three: tuple[Assignment, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MANY", 2)
+    one, two = (review(*three, last_year=three[1], jobs=jobs) for jobs in (1, 2))
+    assert one == two
+    assert [(finding.kind, len(finding.students)) for finding in one.findings] == [("weights", 4)]
+    assert [line.split(":")[0] for line in one.left_out] == ["1102444013.zip"] * 2
+
+
+class Deadly:
+    def __reduce__(self) -> Any:
+        return os._exit, (7,)
+
+
+def test_a_process_that_ends_is_one_sentence(
+    three: tuple[Assignment, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MANY", 2)
+    monkeypatch.setattr("grader.integrity.review.handed_out", lambda _: Deadly())
+    with pytest.raises(NotGraded, match="a process that read submissions ended; memory may be short: try --jobs 1"):
+        review(*three, jobs=2)
+
+
+def test_ctrl_c_while_several_read_is_clean(three: tuple[Assignment, list[Path]], tmp_path: Path) -> None:
+    lines = (
+        "import os, signal, sys; from grader.cli import main; from grader.integrity import readers",
+        "readers.MANY = 2; begun = readers.ProcessPoolExecutor.submit",
+        "def submit(*arguments):",
+        "    found = begun(*arguments)",
+        "    os.killpg(os.getpgrp(), signal.SIGINT)",
+        "    return found",
+        "readers.ProcessPoolExecutor.submit = submit",
+        "if __name__ == '__main__': sys.exit(main())",
+    )
+    script = tmp_path / "script.py"
+    script.write_text("\n".join(lines))
+    assignment, paths = three
+    line = ["integrity", *paths, "--out", tmp_path / "out", "--assignment", assignment.folder, "--jobs", "2"]
+    ended = subprocess.run(
+        [sys.executable, script, *line], capture_output=True, text=True, timeout=60, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (130, "grade.py: interrupted; nothing was written\n")
+    assert not (tmp_path / "out/integrity.csv").exists()
 
 
 @pytest.mark.parametrize("arguments", [["nowhere", "--out", "x"], ["--out", "x"], ["nowhere"]])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+
+from conftest import ROOT
 
 from grader.interrupts import interrupts_held
 
@@ -27,3 +31,23 @@ def test_what_is_started_in_the_block_never_hears_one() -> None:
     with interrupts_held():
         done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=False)
     assert done.stdout == "went on\n"
+
+
+def test_the_server_of_forks_hears_none_in_what_it_imports_first(tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(
+        "import signal; signal.raise_signal(signal.SIGINT); print('went on', flush=True)"
+    )
+    lines = (
+        "import multiprocessing, os",
+        "from grader.interrupts import start_fork_server",
+        "context = multiprocessing.get_context('forkserver')",
+        "context.set_forkserver_preload(['first'])",
+        "start_fork_server()",
+        "process = context.Process(target=os.getpid)",
+        "process.start(), process.join()",
+    )
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    ended = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert (ended.stdout, ended.stderr) == ("went on\n", "")

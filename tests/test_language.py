@@ -58,7 +58,7 @@ from grader.records import (
 )
 from grader.report.gradescope import results_json
 from grader.report.pages.student import student_page
-from grader.report.results import Standing, summarise, write_results
+from grader.report.results import Standing, summarise, write_class_pages, write_results
 from grader.report.terminal import show
 from grader.work import Outcome
 
@@ -464,7 +464,8 @@ def test_a_classs_pages_for_students_are_in_their_language_and_all_else_is_engli
     hand_in = HandIn(name="1.zip", path="1.zip")
     student = Standing("1", counts=Listed(position=0, hand_in=hand_in, key="k", outcome=Outcome(record=exhibited())))
     for language in (ENGLISH, KOREAN):
-        write_results(tmp_path, [student], summarise([student], "a", "1", []), ["mlp"], b"", language)
+        write_results(tmp_path, [student], summarise([student], "a", "1", []), ["mlp"], language)
+        write_class_pages(tmp_path, [student], b"")
     written = {path.relative_to(tmp_path).as_posix(): path.read_text("utf-8") for path in tmp_path.rglob("*.*")}
     assert [name for name, text in written.items() if "고쳐야 할 부분" in text] == ["pages/1.html"]
 

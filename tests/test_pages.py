@@ -20,7 +20,15 @@ from grader.report.pages.class_rows import Course
 from grader.report.pages.classroom import classroom_page
 from grader.report.pages.pictures import picture
 from grader.report.pages.student import Audience, student_page
-from grader.report.results import Standing, class_page, file_name, reviewed_of, summarise, write_results
+from grader.report.results import (
+    Standing,
+    class_page,
+    file_name,
+    reviewed_of,
+    summarise,
+    write_class_pages,
+    write_results,
+)
 from grader.work import Outcome
 
 MARKUP = (
@@ -191,7 +199,8 @@ def standing(student_id: str) -> Standing:
 def test_each_student_has_a_page_and_one_for_the_instructor_until_they_have_left(tmp_path: Path) -> None:
     everyone = [standing("index"), standing("../up"), standing("1102444016")]
     for left in (everyone, everyone[:2]):
-        write_results(tmp_path, left, summarise(left, "a", "1", []), ["attention"], b"the class")
+        write_results(tmp_path, left, summarise(left, "a", "1", []), ["attention"])
+        write_class_pages(tmp_path, left, b"the class")
         pages = {path.name for path in (tmp_path / "pages").iterdir()}
         instructors = {path.name for path in (tmp_path / "class").iterdir()}
         assert pages == {f"{file_name(one.student_id)}.html" for one in left}
@@ -219,7 +228,8 @@ def test_what_was_found_stands_on_the_instructors_pages_alone(tmp_path: Path) ->
     everyone = [standing("1102444021"), standing("1102444022"), standing("1102444023")]
     summary = summarise(everyone, "a", "1", [])
     index = classroom_page(everyone, summary, Course("The course", ()), a_review())
-    write_results(tmp_path, everyone, summary, ["attention"], index, review=a_review())
+    write_results(tmp_path, everyone, summary, ["attention"])
+    write_class_pages(tmp_path, everyone, index, a_review())
     for one in everyone:
         others = {other.student_id for other in everyone} - {one.student_id}
         for name in (f"pages/{one.student_id}.html", f"records/{one.student_id}.json"):
@@ -237,6 +247,28 @@ def test_what_was_found_stands_on_the_instructors_pages_alone(tmp_path: Path) ->
     assert "3 (last year)" in listed
     assert "too few to tell" in listed
     assert "too few to tell" in shown.text
+
+
+def test_what_all_share_stands_once_on_the_page_of_each(tmp_path: Path) -> None:
+    students = tuple(str(1102444000 + n) for n in range(100))
+    everyone = [standing(student) for student in (students[0], students[99])]
+    finding = Finding(
+        kind="weights", students=students, compared="c", figure="100% of it", chance="x", what="w", group=students
+    )
+    review = Review(findings=(finding,), submissions=100, pairs=4950)
+    summary = summarise(everyone, "a", "1", [])
+    write_class_pages(tmp_path, everyone, classroom_page(everyone, summary, Course("c", ()), review), review)
+    for student in (students[0], students[99]):
+        shown = Page((tmp_path / f"class/{student}.html").read_bytes())
+        assert "Weights: 99 others" in shown.text
+        assert "and 29 others" in shown.text
+        assert shown.text.count("100% of it") == 1
+        assert "group" not in shown.text
+    assert ("a", {"href": f"./{students[0]}.html"}) in shown.elements
+    listed = Page((tmp_path / "class/index.html").read_bytes()).text
+    assert "100 submissions" in listed
+    assert "and 30 others" in listed
+    assert "hangs together" not in listed
 
 
 def test_without_a_review_nothing_is_said_of_one() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from grader.commands.common import (
     INTERRUPTED,
     NOT_GRADED,
     POINTS_LOST,
+    cores,
     unread,
     warn,
     warn_of_no_sandbox,
@@ -54,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
         _prepare_cluster(options)
     known = known_of(options)
     assignment = known.assignment
-    cores = len(os.sched_getaffinity(0))
-    jobs = options.jobs or cores
+    jobs = options.jobs or cores()
     if options.sandbox == "none":
         warn_of_no_sandbox(known.language)
     plan = batch.Plan(
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         tier=options.sandbox,
         accuracy=not options.no_accuracy,
         gpu=options.gpu,
-        threads=max(cores // jobs, 1) if options.dask is None else 1,
+        threads=max(cores() // jobs, 1) if options.dask is None else 1,
         force=options.force,
         only=frozenset(options.only or ()),
         shard=options.shard or (1, 1),
@@ -89,17 +88,31 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         warn(f"interrupted; what was graded is kept in {options.out}: the same command goes on from there")
         return INTERRUPTED
-    code = finish(options, known)
-    if not options.no_integrity:
-        try:
-            _hold_against_each_other(plan, options.last_year or [], known)
-        except KeyboardInterrupt:
-            warn(f"interrupted; the marks are written, the submissions not yet held against each other: {AGAIN}")
-            return INTERRUPTED
+    return _end(options, plan, known)
+
+
+def _end(options: argparse.Namespace, plan: Plan, known: Known) -> int:
+    """The marks first; then, whatever becomes of the review, the pages for instructors. Returns the exit code."""
+    everyone, summary = standings_in(plan.out, known)
+    code = finish(options, known, everyone, summary)
+    try:
+        if not options.no_integrity:
+            _hold_against_each_other(plan, options.last_year or [], known.assignment, everyone, summary, options.jobs)
+    except KeyboardInterrupt:
+        warn(f"interrupted; the marks are written, the submissions not yet held against each other: {AGAIN}")
+        code = INTERRUPTED
+    show(plan.out, known.assignment, everyone, summary)
     return code
 
 
-def _hold_against_each_other(plan: Plan, last_year: Sequence[Path], known: Known) -> None:
+def _hold_against_each_other(
+    plan: Plan,
+    last_year: Sequence[Path],
+    assignment: Assignment,
+    everyone: Sequence[Standing],
+    summary: Summary,
+    jobs: int | None,
+) -> None:
     """A whole class alone: a part of it does not tell what is usual. No mark and no exit code hangs on it."""
     if plan.shard != (1, 1):
         warn(f"a part of a class is not held against itself; when all parts are merged: {AGAIN}")
@@ -107,7 +120,7 @@ def _hold_against_each_other(plan: Plan, last_year: Sequence[Path], known: Known
     from grader.commands import integrity
 
     try:
-        integrity.after_grading(plan.paths, last_year, plan.out, known)
+        integrity.after_grading(assignment, plan.paths, last_year, plan.out, everyone, summary, jobs or cores())
     except GraderError as error:
         warn(f"the submissions were not held against each other: {error}")
     except Exception as error:  # noqa: BLE001 - a fault of ours, which may neither stop a batch nor change how it ended
@@ -173,17 +186,15 @@ def take_marks(known: Known, out: Path) -> None:
             print(line)
 
 
-def finish(options: argparse.Namespace, known: Known) -> int:
-    """Write the results from the journal in `options.out`, say how the class did, and return the exit code."""
+def finish(options: argparse.Namespace, known: Known, everyone: Sequence[Standing], summary: Summary) -> int:
+    """Write the results into `options.out`, all but the pages for instructors, and say how the class did.
+
+    Returns the exit code. Raises UsageError.
+    """
     from grader.report import results
-    from grader.report.pages.classroom import classroom_page, course_of
 
     out, fail_under = options.out, options.fail_under
-    everyone, summary = standings_in(out, known)
-    review = kept_review(out)
-    config = known.assignment.config
-    index = classroom_page(everyone, summary, course_of(config), review)
-    results.write_results(out, everyone, summary, list(known.assignment.maxima), index, known.language, review)
+    results.write_results(out, everyone, summary, list(known.assignment.maxima), known.language)
     with reports.quoted(options.github, sys.stdout), unread(sys.stdout):
         for line in _closing(everyone, summary, out):
             print(line)
@@ -192,6 +203,18 @@ def finish(options: argparse.Namespace, known: Known) -> int:
         return NOT_GRADED
     below = [s for s in everyone if s.record and fail_under is not None and s.record.score < fail_under]
     return POINTS_LOST if below else FULL_MARKS
+
+
+def show(out: Path, assignment: Assignment, everyone: Sequence[Standing], summary: Summary) -> None:
+    """Write the pages for instructors, with what the last review in `out` found. Raises UsageError."""
+    from grader.report.pages.classroom import classroom_page, course_of
+    from grader.report.results import write_class_pages
+
+    review = kept_review(out)
+    index = classroom_page(everyone, summary, course_of(assignment.config), review)
+    write_class_pages(out, everyone, index, review)
+    with unread(sys.stdout):
+        print(f"written: {out}/class/index.html for instructors")
 
 
 def standings_in(out: Path, known: Known) -> tuple[list[Standing], Summary]:
@@ -233,7 +256,7 @@ def _closing(everyone: Sequence[Standing], summary: Summary, out: Path) -> Itera
         more = len(summary.not_handed_in) - MOST_NAMED
         yield one_line(f"handed in nothing: {shown}" + (f" and {more} more" if more > 0 else ""))
     yield f"written: {out}/grades.csv, {out}/summary.json, {out}/records/"
-    yield f"written: {out}/pages/ for the students, {out}/class/index.html for instructors"
+    yield f"written: {out}/pages/ for the students"
 
 
 def _first(lines: Sequence[str], rest: str) -> Iterator[str]:

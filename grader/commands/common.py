@@ -65,6 +65,11 @@ def a_count(text: str) -> int:
     return int(text)
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def a_shard(text: str) -> tuple[int, int]:
     """`2/8` as (2, 8)."""
     number, _, count = text.partition("/")

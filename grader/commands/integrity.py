@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader.commands.common import FULL_MARKS, a_path, new_parser, progress_bar, unread, warn
+from grader.commands.common import FULL_MARKS, a_count, a_path, cores, new_parser, progress_bar, unread, warn
 from grader.errors import UsageError
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment
-    from grader.commands.batch import Known
     from grader.integrity.findings import Finding, Review
-    from grader.records import Record
     from grader.report.results import Standing, Summary
 
 SHEET, KEPT = "integrity.csv", "integrity.json"
@@ -42,29 +40,39 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("--last-year", type=a_path, nargs="+", default=[], metavar="FOLDER", help=HELP_LAST_YEAR)
     parser.add_argument("--out", type=a_path, required=True, metavar="FOLDER", help="where integrity.csv goes")
+    parser.add_argument("--jobs", type=a_count, metavar="N", help="processes that read side by side (default: cores)")
     options = parser.parse_args(arguments)
 
     from grader.assignment import load_assignment
-    from grader.commands.batch import Known, standings_in
+    from grader.commands.batch import Known, show, standings_in
     from grader.language import ENGLISH
     from grader.ledger import NAME
 
     assignment = load_assignment(options.assignment)
-    found = write(assignment, options.submissions, options.last_year, options.out)
+    graded = (options.out / NAME).is_file()
+    known = Known(assignment, {}, _names(options.out), ENGLISH)
+    everyone, summary = standings_in(options.out, known) if graded else ([], None)
+    found = write(assignment, options.submissions, options.last_year, options.out, everyone, options.jobs or cores())
     for line in found.left_out[:MOST_NAMED]:  # after grading, the results have said so
         warn(f"not held against the others: {line}")
-    if (options.out / NAME).is_file():
-        known = Known(assignment, {}, _names(options.out), ENGLISH)
-        _show(found, *standings_in(options.out, known), options.out, assignment)
+    if summary is not None:
+        show(options.out, assignment, everyone, summary)
     return FULL_MARKS
 
 
 def write(
-    assignment: Assignment, submissions: Sequence[Path], last_year: Sequence[Path], out: Path, of: str = ""
+    assignment: Assignment,
+    submissions: Sequence[Path],
+    last_year: Sequence[Path],
+    out: Path,
+    everyone: Sequence[Standing],
+    jobs: int,
+    of: str = "",
 ) -> Review:
     """Review the class, and write what was found beside what was graded into `out`.
 
-    of: what is reviewed, for `Review.of`. Raises IntakeError, UsageError and AssignmentError.
+    everyone: who was graded into it; without any, the latest hand-in of each counts. jobs: processes that read.
+    of: what is reviewed, for `Review.of`. Raises IntakeError, NotGraded, UsageError and AssignmentError.
     """
     from msgspec.structs import replace
 
@@ -77,15 +85,16 @@ def write(
             out.mkdir(parents=True)
         except OSError as error:
             raise UsageError(f"--out {out} cannot be written: {error.strerror}; name another folder") from None
-    records, counting = _graded(out)
+    counting = {standing.counts.hand_in.name: standing.record for standing in everyone if standing.counts is not None}
     with progress_bar() as progress:
         found = review(
             assignment,
             submissions,
             last_year=last_year,
             out=out,
-            records=records,
-            counting=counting,
+            records={name: record for name, record in counting.items() if record is not None},
+            counting=counting if everyone else None,
+            jobs=jobs,
             progress=progress,
         )
     found = replace(found, of=of)
@@ -100,21 +109,27 @@ def write(
     return found
 
 
-def after_grading(submissions: Sequence[Path], last_year: Sequence[Path], out: Path, known: Known) -> None:
-    """Review a class that was just graded into `out`, and show it on the instructors' pages.
+def after_grading(
+    assignment: Assignment,
+    submissions: Sequence[Path],
+    last_year: Sequence[Path],
+    out: Path,
+    everyone: Sequence[Standing],
+    summary: Summary,
+    jobs: int,
+) -> None:
+    """Review a class that was just graded into `out`. jobs: processes that read.
 
-    What was reviewed before and is the same again is left as it is. Raises IntakeError, UsageError and AssignmentError.
+    What was reviewed before and is the same again is left as it is. Raises IntakeError, NotGraded, UsageError and
+    AssignmentError.
     """
-    from grader.commands.batch import standings_in
-
-    everyone, summary = standings_in(out, known)
     if sum(standing.counts is not None for standing in everyone) < 2:
         return
     of = _fingerprint(everyone, summary.grader_version, last_year)
     kept = kept_review(out)
     if kept is not None and kept.of == of and not last_year:
         return
-    _show(write(known.assignment, submissions, last_year, out, of), everyone, summary, out, known.assignment)
+    write(assignment, submissions, last_year, out, everyone, jobs, of)
 
 
 def kept_review(out: Path) -> Review | None:
@@ -130,15 +145,6 @@ def kept_review(out: Path) -> Review | None:
 def _fingerprint(everyone: Sequence[Standing], version: str, last_year: Sequence[Path]) -> str:
     counting = sorted((s.counts.hand_in.name, s.counts.key) for s in everyone if s.counts is not None)
     return hashlib.sha256(repr((version, counting, list(map(str, last_year)))).encode()).hexdigest()
-
-
-def _show(review: Review, everyone: Sequence[Standing], summary: Summary, out: Path, assignment: Assignment) -> None:
-    """Write the instructors' pages anew, with what was found."""
-    from grader.report.pages.classroom import classroom_page, course_of
-    from grader.report.results import write_class_pages
-
-    index = classroom_page(everyone, summary, course_of(assignment.config), review)
-    write_class_pages(out, everyone, index, review)
 
 
 def _names(out: Path) -> dict[str, str]:
@@ -157,16 +163,3 @@ def _names(out: Path) -> dict[str, str]:
 def _counted(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.kind for finding in findings)
     return ", ".join(f"{count} on {kind}" for kind, count in counts.items()) or "nothing that needs a look"
-
-
-def _graded(out: Path) -> tuple[dict[str, Record], frozenset[str] | None]:
-    """The records of what counts, and the names of the hand-ins, where a class was graded into this folder."""
-    from grader.ledger import NAME, Ledger
-    from grader.report.results import standings
-
-    if not (out / NAME).is_file():
-        return {}, None
-    with Ledger(out / NAME) as ledger:
-        everyone = standings(ledger.listed(), {})
-    records = {standing.student_id: standing.record for standing in everyone if standing.record is not None}
-    return records, frozenset(standing.counts.hand_in.name for standing in everyone if standing.counts is not None)

@@ -33,4 +33,7 @@ def run(arguments: list[str]) -> int:
     for doubt in batch.merge(options.parts, options.out, known.assignment):
         warn(f"{', '.join(map(str, options.parts))}: {doubt}")
     batch_command.take_marks(known, options.out)
-    return batch_command.finish(options, known)
+    everyone, summary = batch_command.standings_in(options.out, known)
+    code = batch_command.finish(options, known, everyone, summary)
+    batch_command.show(options.out, known.assignment, everyone, summary)
+    return code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,8 +41,9 @@ class Exhibit:
     alone: tuple[Finding, ...] = ()
 
 
-def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapping[str, Record], mark: str) -> Exhibit:
-    """Raises IntakeError where the archive cannot be read."""
+def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, record: Record | None, mark: str) -> Exhibit:
+    """record: what was measured of it. mark: behind the student's name. Raises IntakeError for an archive that cannot
+    be read."""
     config = assignment.config
     submission = read_submission(
         Path(hand_in.path), roles_of(config), intake_limits(config), config.id_pattern, hand_in.owner
@@ -57,7 +57,6 @@ def taken(hand_in: HandIn, assignment: Assignment, ground: Ground, records: Mapp
     spec = config.checkpoint
     trained = notebooks.get(spec.notebook) if spec is not None else None
     file = submission.files.get(spec.file) if spec is not None else None
-    record = records.get(submission.student_id)
     claimed: list[Claim] = []
     numbers = sketch(file.data, ground.labels) if file is not None else None
     alone: list[Finding] = []

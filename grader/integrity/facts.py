@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from grader.integrity import testset, weights, words
 from grader.integrity.chance import EVERYTHING
@@ -67,30 +67,57 @@ def _count(known: Mapping[Slot, Sequence[Text]]) -> int:
 
 def _on_weights(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
     sketches = {place: one.weights for place, one in enumerate(exhibits) if one.weights is not None}
-    for one in weights.alike(sketches, recent):
-        left, right = (exhibits[place] for place in one.pair)
-        trained_alike = bool(left.training) and left.training == right.training and one.how != weights.MOVED
+    found = weights.alike(sketches, recent)
+    groups = {one.places[0]: len(one.places) for one in found if one.files}
+    for one in found:
+        ways = _ways(exhibits[place].training for place in one.places)
+        trained_alike = ways == 1 and one.how != weights.MOVED
         yield Finding(
             kind="weights",
-            students=_students(exhibits, one.pair),
+            students=_students(exhibits, one.places),
             compared="the checkpoints, tensor by tensor" if one.tensors else "the checkpoints as a whole",
             figure=_figure(one),
             chance=_chance_of_weights(one, trained_alike),
-            what=f"{one.how}"
-            + (
-                "; both notebooks build and train alike, seed and all: machines of one kind then come to the same "
-                "weights honestly"
-                if trained_alike
-                else "; the two notebooks build or train in different ways: ask how each .pth was made"
+            what="; ".join(
+                (
+                    one.how,
+                    _what_of_weights(len(one.places), ways, trained_alike),
+                    *(
+                        f"{exhibits[place].student} stands for the {groups[place]} that hold its numbers"
+                        for place in one.places
+                        if place in groups and not one.files
+                    ),
+                )
             ),
         )
+
+
+def _ways(trainings: Iterable[str]) -> int:
+    """In how many ways notebooks build and train; one of which that is not known is one way by itself."""
+    counts = Counter(trainings)
+    return len(counts) - (1 if "" in counts else 0) + counts[""]
+
+
+def _what_of_weights(many: int, ways: int, trained_alike: bool) -> str:
+    if trained_alike:
+        return (
+            f"{'both' if many == 2 else f'all {many}'} notebooks build and train alike, seed and all: machines of one "
+            "kind then come to the same weights honestly"
+        )
+    if many == 2:
+        return "the two notebooks build or train in different ways: ask how each .pth was made"
+    return f"the {many} notebooks build or train in {ways} ways: ask how each .pth was made"
 
 
 def _figure(one: weights.Alike) -> str:
     if one.how in (weights.LEARNED, weights.MOVED):
         return f"cosine {one.part:.3f}"
     tensors = f", {len(one.tensors)} tensors" if one.tensors else ""
-    return f"{100 * one.part:.0f}% of the numbers{tensors}"
+    if len(one.places) == 2:
+        return f"{100 * one.part:.0f}% of the numbers{tensors}"
+    files = "one file" if one.files == 1 else f"{one.files} files"
+    least = "at least " if one.part < 1 else ""
+    return f"{least}{int(100 * one.part)}% of the first one's numbers{tensors}; {len(one.places)} submissions, {files}"
 
 
 def _chance_of_weights(one: weights.Alike, trained_alike: bool) -> str:
@@ -107,27 +134,35 @@ def _chance_of_weights(one: weights.Alike, trained_alike: bool) -> str:
 
 
 def _on_logs(exhibits: Sequence[Exhibit], recent: int) -> Iterator[Finding]:
-    """The same log of a training in two notebooks that train in different ways."""
+    """The same log of a training in notebooks that train in different ways. Who holds one log throughout is one."""
     held: Counter[str] = Counter(run for one in exhibits for run in one.runs)
-    by_run: dict[str, list[int]] = {}
+    logs: dict[frozenset[str], list[int]] = {}
     for place, one in enumerate(exhibits):
-        for run in one.runs:
-            if 2 <= held[run] <= MOST_HOLDERS:
-                by_run.setdefault(run, []).append(place)
+        logs.setdefault(frozenset(run for run in one.runs if 2 <= held[run] <= MOST_HOLDERS), []).append(place)
+    holders = list(logs.values())
     shared: Counter[tuple[int, int]] = Counter()
-    for places in by_run.values():
-        shared.update((a, b) for n, b in enumerate(places) for a in places[:n] if a < recent)
-    for pair, count in sorted(shared.items()):
-        left, right = (exhibits[place] for place in pair)
-        if count >= LEAST_RUNS and left.training != right.training:
+    by_run: dict[str, list[int]] = {}
+    for number, (log, places) in enumerate(logs.items()):
+        if len(places) > 1:
+            shared[number, number] = len(log)
+        for run in log:
+            earlier = by_run.setdefault(run, [])
+            shared.update((other, number) for other in earlier)
+            earlier.append(number)
+    for (one_log, other_log), count in sorted(shared.items()):
+        places = sorted({*holders[one_log], *holders[other_log]})
+        ways = len({exhibits[place].training for place in places})
+        if count >= LEAST_RUNS and places[0] < recent and ways > 1:
             yield Finding(
                 kind="log",
-                students=_students(exhibits, pair),
+                students=_students(exhibits, places),
                 compared="the numbers that the training printed, four in a row",
-                figure=f"{count} runs of four numbers are the same",
+                figure=f"{count} runs of four numbers are the same"
+                + (f" in {len(places)} submissions" if len(places) > 2 else ""),
                 chance="were the last two digits of each number left to chance, one place in 10⁸; equal training on "
                 "equal machines prints equal logs, but these notebooks build or train in different ways",
-                what="one training seems to have printed both logs: ask whose it is",
+                what=f"one training seems to have printed {'both' if len(places) == 2 else 'all these'} logs: ask "
+                "whose it is",
             )
 
 
@@ -163,5 +198,5 @@ def _on_claims(exhibits: Sequence[Exhibit]) -> Iterator[Finding]:
             )
 
 
-def _students(exhibits: Sequence[Exhibit], pair: tuple[int, int]) -> tuple[str, ...]:
-    return tuple(exhibits[place].student for place in pair)
+def _students(exhibits: Sequence[Exhibit], places: Iterable[int]) -> tuple[str, ...]:
+    return tuple(exhibits[place].student for place in places)

@@ -13,6 +13,7 @@ from grader.inert import cell, one_line
 from grader.records import Frozen
 
 HEADER = ("kind", "students", "group", "compared", "figure", "chance", "what", "passages")
+MOST_NAMED = 100  # students in a cell; integrity.json has them all
 _MAX_TEXT = 300  # characters of one passage in the sheet
 
 
@@ -39,7 +40,8 @@ class Passage(Frozen, frozen=True):
 class Finding(Frozen, frozen=True):
     """A fact for a person to judge.
 
-    students: whom it is about, one or two; last year's are told by “(last year)”. figure: how alike, or how far apart.
+    students: whom it is about: one, two, or all who hold the same; last year's are told by “(last year)”.
+    figure: how alike, or how far apart.
     chance: how often it would happen by chance, in words that name the ground of the figure. group: the students of
     all findings of the kind that hang together.
     """
@@ -116,8 +118,8 @@ def sheet(findings: Iterable[Finding]) -> str:
         shown = " ⏎ ".join(_side_by_side(passage) for passage in finding.passages)
         row = (
             finding.kind,
-            "; ".join(finding.students),
-            "; ".join(finding.group),
+            _named(finding.students),
+            _named(finding.group),
             finding.compared,
             finding.figure,
             finding.chance,
@@ -126,6 +128,11 @@ def sheet(findings: Iterable[Finding]) -> str:
         )
         writer.writerow([cell(value) for value in row])
     return text.getvalue()
+
+
+def _named(students: Sequence[str]) -> str:
+    others = len(students) - MOST_NAMED
+    return "; ".join((*students[:MOST_NAMED], *([f"and {others} others"] if others > 0 else [])))
 
 
 def _side_by_side(passage: Passage) -> str:

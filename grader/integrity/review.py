@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from grader.assignment import Assignment
-from grader.errors import IntakeError
 from grader.gather import HandIn, gather, roles_of
-from grader.integrity.exhibit import Exhibit, taken
+from grader.integrity.exhibit import Exhibit
 from grader.integrity.facts import compared
 from grader.integrity.findings import Review
 from grader.integrity.ground import Ground, handed_out, known_code
+from grader.integrity.readers import read_all
 from grader.records import Record
 
 LAST_YEAR = " (last year)"
@@ -35,13 +36,14 @@ def review(
     out: Path | None = None,
     records: Mapping[str, Record] | None = None,
     counting: Collection[str] | None = None,
+    jobs: int = 1,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> Review:
     """Review the submissions in `paths`, held against each other and against last year's.
 
-    out: a folder below the paths that holds results, and no submissions. records: by student, for the claims; counting:
-    the names of the hand-ins that count, else each student's latest. Raises IntakeError where nothing can be read, and
-    AssignmentError.
+    out: a folder below the paths that holds results, and no submissions. records: by the name of the hand-in,
+    for the claims; counting: the names of the hand-ins that count, else each student's latest. jobs: processes that
+    read. Raises IntakeError where nothing can be read, NotGraded where such a process ends, and AssignmentError.
     """
     ground: Ground | None = None
     left_out: list[str] = []
@@ -54,12 +56,13 @@ def review(
                 found = gather(folders, roles, Path(private), pattern, out).hand_ins
                 latest = _latest(found, None if mark else counting)
                 ground = ground or handed_out(assignment)
-                for number, hand_in in enumerate(latest):
-                    progress(f"reading{mark}", number + 1, len(latest))
-                    try:
-                        exhibits.append(taken(hand_in, assignment, ground, records or {}, mark))
-                    except IntakeError as error:
-                        left_out.append(f"{hand_in.name}: {error}")
+                with closing(read_all(latest, assignment, ground, records or {}, mark, jobs)) as everyone:
+                    for number, (hand_in, read) in enumerate(zip(latest, everyone, strict=True)):
+                        progress(f"reading{mark}", number + 1, len(latest))
+                        if isinstance(read, str):
+                            left_out.append(f"{hand_in.name}: {read}")
+                        else:
+                            exhibits.append(read)
         recent = recent or len(exhibits)
     few = len(exhibits) < LEAST
     known = known_code(assignment, ground.handouts) if ground is not None and not few else {}

@@ -8,9 +8,8 @@ all over, however they were trained. So what was there at the beginning must not
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import prod
 
 import numpy as np
@@ -20,8 +19,9 @@ from grader.integrity.sketch import Sketch
 
 NEAR = 0.975  # cosine of the scales; what was trained apart reaches 0.96 from one seed, 0.2 from two
 LEAST_SCALES = 64  # numbers; by fewer nothing is told
-MOST_PAIRED = 10  # holders of the same numbers, each of whom is paired with each; of more, each with the first
-LEAST_PART = 0.3  # of the numbers that must be the same, where the whole is not
+GREATER_PART = 0.5  # of the numbers: who holds so many of another's is of its group
+LEAST_PART = 0.3  # of the numbers that must be the same, else nothing is said
+MOST_HOLDERS = 10  # of one tensor's numbers, whose others are compared; fixed positions may be in everybody's
 CHUNK = 512  # rows of a block of cosines
 # For channels in another order. What was trained apart has a cosine of the sorted scales up to 0.975, and where the
 # channels are matched 0.4 of their features and 0.2 of the scales; trained on for one epoch, 0.99 of each.
@@ -39,70 +39,120 @@ MOVED = f"{LEARNED}; the channels of all layers are in another order"
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Two checkpoints by their places. part: of the numbers that are the same, or the cosine. rank: among `ground`
-    pairs of the class with the same shapes, the first being the most alike; 0 where ranks mean nothing."""
+    """Checkpoints by their places, the first being the one that the others are held against: two, or all that hold the
+    greater part of its numbers.
 
-    pair: tuple[int, int]
+    part: of the numbers that are the same, the least of all, or the cosine. files: how many differ as files, where they
+    are a group; the first stands for it in other pairs. rank: among `ground` pairs of the class with the same shapes,
+    the first being the most alike; 0 where ranks mean nothing.
+    """
+
+    places: tuple[int, ...]
     how: str
     part: float
     tensors: tuple[str, ...]
+    files: int = 0
     rank: int = 0
     ground: int = 0
 
 
 def alike(sketches: Mapping[int, Sketch], recent: int) -> list[Alike]:
-    """Every pair with something in common that independent training does not give, the strongest evidence first.
+    """Everything in common that independent training does not give, the strongest evidence first.
 
-    sketches: by the place of the submission. recent: places below are this year's, and pairs of older ones left out.
+    Those that hold the same numbers are one; the first of them stands for them where pairs are looked at, so that the
+    cost grows with how many differ. sketches: by the place of the submission. recent: places below are this year's,
+    and what concerns older ones alone is left out.
     """
-    found: dict[tuple[int, int], Alike] = {}
-    for one in (*_same(sketches), *_near(sketches, recent), *_moved(sketches, recent)):
-        if one.pair[0] < recent:
-            found.setdefault(one.pair, one)
+    groups, pairs = _by_numbers(sketches)
+    first = {group[0].place: sketches[group[0].place] for group in groups}
+    found = [_together(group, sketches) for group in groups if len(group) > 1 and group[0].place < recent]
+    apart = {one.places: one for one in pairs if one.places[0] < recent}
+    for one in _near(first, recent):
+        apart.setdefault(one.places, one)
+    for one in _moved(first, recent, apart):
+        apart.setdefault(one.places, one)
     ranking = (FILE, SAME, REORDERED, LEARNED, MOVED)
-    return sorted(found.values(), key=lambda one: (ranking.index(one.how), -one.part, one.pair))
+    return sorted([*found, *apart.values()], key=lambda one: (ranking.index(one.how), -one.part, one.places))
 
 
-def _same(sketches: Mapping[int, Sketch]) -> Iterator[Alike]:
-    for how, key in ((SAME, "exact"), (REORDERED, "unordered")):
-        holders: dict[str, dict[int, str]] = defaultdict(dict)
-        for place, sketch in sketches.items():
-            for tensor in sketch.tensors:
-                if tensor.trained:  # zeros and ones are as they were before training
-                    holders[getattr(tensor, key)].setdefault(place, tensor.name)
-        shared: dict[tuple[int, int], set[str]] = defaultdict(set)
-        for held in holders.values():
-            for pair in _paired(sorted(held)):
-                shared[pair].add(held[pair[0]])
-        for pair, names in shared.items():
-            left, right = (sketches[place] for place in pair)
-            sizes = [sum(prod(t.shape) for t in one.tensors if t.trained) for one in (left, right)]
-            part = sum(prod(t.shape) for t in left.tensors if t.name in names) / max(*sizes, 1)
-            if part >= LEAST_PART:
-                said = FILE if left.sha256 == right.sha256 else how
-                yield Alike(pair, said, min(part, 1.0), tuple(sorted(names)))
-    yield from _same_files(sketches)
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a checkpoint holds of another's numbers: of the first of its group, of all of which it is the first."""
+
+    place: int
+    how: str = FILE
+    part: float = 1.0
+    tensors: frozenset[str] = frozenset()
 
 
-def _same_files(sketches: Mapping[int, Sketch]) -> Iterator[Alike]:
-    """Files that are equal byte for byte, those that no tensor was read from included."""
-    holders: dict[str, list[int]] = defaultdict(list)
-    for place, sketch in sketches.items():
-        holders[sketch.sha256].append(place)
-    for held in holders.values():
-        for pair in _paired(sorted(held)):
-            yield Alike(pair, FILE, 1.0, ())
+def _by_numbers(sketches: Mapping[int, Sketch]) -> tuple[list[list[_Held]], list[Alike]]:
+    """All checkpoints, those together that hold the greater part of the first one's numbers; and pairs of such first
+    ones that have less in common, and yet more than training gives."""
+    groups: dict[int, list[_Held]] = {}  # by its first
+    files: dict[str, int] = {}  # the first of its group, by the hash of the file
+    holders: dict[str, list[int]] = defaultdict(list)  # the first of groups, by a hash of a tensor
+    pairs: list[Alike] = []
+    for place, sketch in sorted(sketches.items()):
+        firsts = {first for key in _keys(sketch) for first in holders.get(key, ())}
+        if sketch.sha256 in files:
+            firsts = {files[sketch.sha256]}
+        shared = [(first, _shared(place, sketches[first], sketch)) for first in sorted(firsts)]
+        first, most = max(shared, key=lambda one: (one[1].part, -one[0]), default=(place, _Held(place)))
+        if most.part < GREATER_PART:
+            pairs += (
+                Alike((other, place), one.how, one.part, tuple(sorted(one.tensors)))
+                for other, one in shared
+                if one.part >= LEAST_PART
+            )
+            first, most = place, _Held(place)
+        groups.setdefault(first, []).append(most)
+        files.setdefault(sketch.sha256, first)
+        if first == place:
+            for key in _keys(sketch):
+                if len(holders[key]) < MOST_HOLDERS:
+                    holders[key].append(place)
+    return list(groups.values()), pairs
 
 
-def _paired(places: Sequence[int]) -> Iterator[tuple[int, int]]:
-    if len(places) <= MOST_PAIRED:
-        yield from combinations(places, 2)
-    else:
-        yield from ((places[0], other) for other in places[1:])
+def _keys(sketch: Sketch) -> set[str]:
+    """Equal numbers are also equal in whatever order, so these hashes find both."""
+    return {tensor.unordered for tensor in sketch.tensors if tensor.trained}
 
 
-def _moved(sketches: Mapping[int, Sketch], recent: int) -> Iterator[Alike]:
-    """Scales that are near once the channels are put into the other's order, which no training changes."""
+def _shared(place: int, first: Sketch, other: Sketch) -> _Held:
+    """What the other, at `place`, holds of the first one's numbers; in their order, where that is enough."""
+    found = [_part(first, other, key) for key in ("exact", "unordered")]
+    if first.sha256 == other.sha256:
+        return _Held(place, FILE, 1.0, found[0][1])
+    how, (part, names) = (SAME, found[0]) if found[0][0] >= LEAST_PART else (REORDERED, found[1])
+    return _Held(place, how, part, names)
+
+
+def _part(first: Sketch, other: Sketch, key: str) -> tuple[float, frozenset[str]]:
+    """Of the larger one's numbers, and the names of the first one's tensors; zeros and ones are as before training."""
+    left, right = ([tensor for tensor in one.tensors if tensor.trained] for one in (first, other))
+    theirs = {getattr(tensor, key) for tensor in right}
+    same = [tensor for tensor in left if getattr(tensor, key) in theirs]
+    sizes = [sum(prod(tensor.shape) for tensor in one) for one in (same, left, right)]
+    return min(sizes[0] / max(*sizes[1:], 1), 1.0), frozenset(tensor.name for tensor in same)
+
+
+def _together(group: Sequence[_Held], sketches: Mapping[int, Sketch]) -> Alike:
+    _, *others = group
+    return Alike(
+        places=tuple(one.place for one in group),
+        how=max((one.how for one in others), key=(FILE, SAME, REORDERED).index),
+        part=min(one.part for one in others),
+        tensors=tuple(sorted(frozenset.intersection(*(one.tensors for one in others)))),
+        files=len({sketches[one.place].sha256 for one in group}),
+    )
+
+
+def _moved(sketches: Mapping[int, Sketch], recent: int, known: Container[tuple[int, ...]]) -> Iterator[Alike]:
+    """Scales that are near once the channels are put into the other's order, which no training changes.
+
+    known: pairs of which enough is said.
+    """
     for places in _by_shapes(sketches, recent):
         wide = [place for place in places if len(sketches[place].channels)]
         if len(wide) < 2:
@@ -115,6 +165,8 @@ def _moved(sketches: Mapping[int, Sketch], recent: int) -> Iterator[Alike]:
             for right in left + 1 + np.argsort(-alike)[:MOST_MATCHED]:
                 if alike[right - left - 1] < SORTED:
                     break
+                if (wide[left], wide[right]) in known:
+                    continue
                 put, likeness = order(sketches[wide[left]].channels, sketches[wide[right]].channels)
                 if likeness >= MATCHED and (put != np.arange(len(put))).mean() > 0.5:
                     a, b = scales[left].ravel(), scales[right][:, put].ravel()
@@ -152,4 +204,4 @@ def _near(sketches: Mapping[int, Sketch], recent: int) -> Iterator[Alike]:
                     found.append((float(block[row, column]), (places[first + row], places[column])))
         ground = len(places) * (len(places) - 1) // 2
         for rank, (cosine, pair) in enumerate(sorted(found, reverse=True), 1):
-            yield Alike(pair, LEARNED, min(cosine, 1.0), (), rank, ground)
+            yield Alike(pair, LEARNED, min(cosine, 1.0), (), rank=rank, ground=ground)

@@ -151,26 +151,21 @@ def write_results(
     everyone: Sequence[Standing],
     summary: Summary,
     criteria: Sequence[str],
-    index: bytes,
     language: Catalogue = ENGLISH,
-    review: Review | None = None,
 ) -> None:
-    """Write the files, the students' pages in their language. Raises UsageError.
+    """Write all but the instructors' pages, the students' in their language. Raises UsageError.
 
-    index: the page of the class. review: for the instructors' pages.
-    What an earlier run wrote and is no longer true is removed.
+    What an earlier run wrote and is no longer true is removed, the instructors' pages included.
     """
-    written: set[str] = set()
-    for name, data in _files(everyone, summary, criteria, language, reviewed_of(review, everyone)):
+    written = {f"{CLASS}/index.html"} | {f"{CLASS}/{class_page(s.student_id)}" for s in everyone if s.record}
+    for name, data in _files(everyone, summary, criteria, language):
         written.add(name)
         _write(out, name, data)
-    written.add(f"{CLASS}/index.html")
-    _write(out, f"{CLASS}/index.html", index)
     _remove_stale(out, written)
 
 
-def write_class_pages(out: Path, everyone: Sequence[Standing], index: bytes, review: Review) -> None:
-    """Write the instructors' pages alone, with what a review found since. Raises UsageError."""
+def write_class_pages(out: Path, everyone: Sequence[Standing], index: bytes, review: Review | None = None) -> None:
+    """Write the instructors' pages. index: the page of the class. review: what was found in it. Raises UsageError."""
     reviewed = reviewed_of(review, everyone)
     for standing in everyone:
         if standing.record is not None:
@@ -202,7 +197,6 @@ def _files(
     summary: Summary,
     criteria: Sequence[str],
     language: Catalogue,
-    reviewed: Reviewed | None,
 ) -> Iterator[tuple[str, bytes]]:
     """One after the other: three hundred pages at once would be a hundred megabytes."""
     for standing in everyone:
@@ -210,10 +204,6 @@ def _files(
             name = file_name(standing.student_id)
             yield f"{RECORDS}/{name}.json", to_json(standing.record)
             yield f"{PAGES}/{name}.html", student_page(localised(standing.record, language), "student", language)
-            yield (
-                f"{CLASS}/{class_page(standing.student_id)}",
-                student_page(standing.record, "instructor", reviewed=reviewed),
-            )
         for one in standing.earlier:
             if one.outcome is not None and one.outcome.record is not None:
                 yield f"{EARLIER}/{file_name(standing.student_id)}-{one.key[:8]}.json", to_json(one.outcome.record)

@@ -5,7 +5,7 @@ No student's page is made with it. A finding names two students: each stands on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from grader.integrity.findings import Finding, Place, Review
 
 MOST_LINE = 300  # characters of a passage
+MOST_WHO = 70  # students that are named in a row
 MOST_ROWS = 40  # of one kind on the page of the class; integrity.csv has them all
 TITLES = {"code": "Code", "weights": "Weights", "log": "Training logs", "claim": "Claims", "words": "Unusual words"}
 
@@ -55,13 +56,19 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """A finding. who: those it is about, on a student's own page the others."""
+    """A finding. who: those it is about, on a student's own page the others. group: where more than these hang
+    together."""
 
     title: str
     who: tuple[Named, ...]
-    group: tuple[Named, ...]  # only where it is of more than two
+    group: tuple[Named, ...]
     finding: Finding
     passages: tuple[Pair, ...]
+
+    @property
+    def many(self) -> int:
+        """How many it is about, where it is of more than two."""
+        return len(self.finding.students) if len(self.finding.students) > 2 else 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def of_student(student: str, reviewed: Reviewed) -> tuple[Row, ...]:
 def _rows(student: str, reviewed: Reviewed) -> Iterator[Row]:
     for finding in reviewed.review.findings:
         if student in finding.students:
-            others = tuple(_named(one, reviewed) for one in finding.students if one != student)
+            others = _all_named((one for one in finding.students if one != student), reviewed)
             first = finding.students[0] == student
             passages = tuple(
                 Pair(_side(p.left if first else p.right), _side(p.right if first else p.left), p.seen)
@@ -100,7 +107,7 @@ def of_class(reviewed: Reviewed) -> tuple[Kind, ...]:
         Kind(
             title=_title(kind),
             rows=tuple(
-                Row(_title(kind), tuple(_named(one, reviewed) for one in finding.students), (), finding, ())
+                Row(_title(kind), _all_named(finding.students, reviewed), (), finding, ())
                 for finding in many[:MOST_ROWS]
             ),
             groups=tuple(dict.fromkeys(group for finding in many if (group := _group(finding, reviewed)))),
@@ -115,7 +122,13 @@ def _title(kind: str) -> str:
 
 
 def _group(finding: Finding, reviewed: Reviewed) -> tuple[Named, ...]:
-    return tuple(_named(one, reviewed) for one in finding.group) if len(finding.group) > 2 else ()
+    return _all_named(finding.group, reviewed) if len(finding.group) > len(finding.students) else ()
+
+
+def _all_named(students: Iterable[str], reviewed: Reviewed) -> tuple[Named, ...]:
+    everyone = [_named(student, reviewed) for student in students]
+    more = len(everyone) - MOST_WHO
+    return (*everyone[:MOST_WHO], *([Named(f"and {more} others", "")] if more > 0 else []))
 
 
 def _named(student: str, reviewed: Reviewed) -> Named:
