@@ -51,3 +51,10 @@ def test_the_server_of_forks_hears_none_in_what_it_imports_first(tmp_path: Path)
         [sys.executable, "-c", "\n".join(lines)], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
     assert (ended.stdout, ended.stderr) == ("went on\n", "")
+
+
+def test_what_forks_the_grading_processes_ends_at_once() -> None:
+    """A pipe behind `grade.py` is open until then, and torch takes long to be put away."""
+    lines = "import atexit; atexit.register(print, 'put away'); import grader.preloaded"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
