@@ -28,7 +28,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from recipes import FURTHER, STACKS, Recipe, pool, recipes
+from recipes import FURTHER, KINDS, STACKS, Recipe, pool, recipes
 from shown import DATA, PAD, Images, answers, packed, read, shown
 from stacked import SIDE, Stack, State, check
 from torch.nn import functional as F
@@ -232,7 +232,7 @@ def run(options: argparse.Namespace) -> None:
         setting, batch, epochs = STACKS[number]
         started, stack = time.monotonic(), Stack(setting)
         some = [options.epochs] if options.epochs else epochs
-        made = recipes(setting, batch, some, number, options.models)
+        made = [one for one in recipes(setting, batch, some, number, options.models) if one.kind in options.kinds]
         done, in_time = finished(train(stack, made, images, until))
         trained = time.monotonic()
         off = check(stack, done[0][1], images.plain(images.asked.to(options.device))) if done else 0.0
@@ -280,6 +280,7 @@ def main() -> None:
     parser.add_argument("--stacks", type=int, default=len(STACKS), help="so many stacks of models")
     parser.add_argument("--first", type=int, default=0, help="leave out so many stacks, which another run has trained")
     parser.add_argument("--models", type=int, help="so many of each kind in a stack")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=tuple(KINDS), help="of these kinds alone")
     parser.add_argument("--epochs", type=int, help="for all, instead of 5 to 30")
     parser.add_argument("--images", type=int, help="so many training images, for a try")
     options = parser.parse_args()

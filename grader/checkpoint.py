@@ -1,4 +1,4 @@
-"""The trained weights: loaded in the worker, held against the submitted model, counted on the trusted side."""
+"""The trained model: shown the held-out images in the worker, its answers counted on the trusted side."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,19 +17,18 @@ import torch
 from grader import wire
 from grader.answers import answered, answers
 from grader.assignment import Assignment, CheckpointSpec
-from grader.checking.student import ObjectProxy, Student, expect
-from grader.errors import AssignmentError, Failed, Fault, Missing, Raised, SandboxError, TimedOut
+from grader.checking.student import Student, expect
+from grader.errors import AssignmentError, Failed, Fault, SandboxError, TimedOut
 from grader.gpu import Gpu, held_against
+from grader.loading import Weights
 from grader.notebook import Notebook
 from grader.records import Answers, CheckpointResult, Frozen, NoiseResult, SampleResult
 from grader.sample import load_sample, read_idx
-from grader.settings import Candidate, candidates
+from grader.settings import Candidate
 from grader.transform import NAME as TRANSFORM_NAME
 from grader.transform import Affine, transform_of
 
-MAX_CANDIDATES = 16  # constructor calls tried against the weights' shapes
 MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be seen in weights)
-MENDING = "save the trained weights again, with torch.save(model.state_dict(), …)"
 NOISY_IMAGES = 1_000  # shown once more with noise
 NOISE_LEVELS = 2  # grey levels up or down, of 256; the reference answers alike up to 8
 FORMAT = 3  # of what is kept of an evaluation; another one is not found
@@ -75,26 +74,29 @@ class TrainedModel:
         self._assignment = assignment
         self._student = student
         self._data = data
+        self._weights = Weights(assignment, student, data)
         self._progress = progress
         self._evaluations = evaluations
         self._gpu = gpu
         self._device, self._device_reason = "cpu", ""
-        self._candidates: list[Candidate] = []
         self._fitting: list[Candidate] = []
         self._search: Iterator[Candidate] | None = None
         self._fault: Fault | None = None
-        self._outlines = True  # whether a model's shapes are looked at before it is built
         self._right: dict[int, torch.Tensor] = {}  # by the number of the candidate: which images it answers right
-        self.notes: tuple[str, ...] = ()
         self.result = CheckpointResult()
         self.answers: Answers | None = None  # to the held-out set, once they were counted
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken off before the weights loaded."""
+        return self._weights.notes
 
     # ---- loading ------------------------------------------------------------------------------------------------
 
     def load(self) -> CheckpointResult:
         """Find the settings under which the weights load strictly. Raises Missing, Failed, or what the code did."""
         if self._search is None and self._fault is None:
-            search = self._find()
+            search = self._weights.fitting()
             try:
                 best = next(search)
             except Fault as fault:
@@ -106,130 +108,6 @@ class TrainedModel:
         if self._fault is not None:
             raise self._fault
         return self.result
-
-    def _find(self) -> Iterator[Candidate]:
-        """The candidates that fit, best evidence first; those that name every setting before those that do not.
-
-        Raises the Fault of the most likely one if none fits.
-        """
-        if self._data is None:
-            raise Missing("there is no .pth in the archive")
-        if not self._data:
-            raise Failed("the .pth is empty: save the weights again and check the file's size before packing it")
-        self._student.require(self.spec.class_name)
-        notebook = self._student.notebooks[self.spec.notebook]
-        assert isinstance(notebook, Notebook)
-        self._read()
-        found = candidates(notebook, self.spec.settings, self.spec.class_name)
-        if not found:
-            raise Failed(
-                f"the settings ({', '.join(self.spec.settings)}) that the weights were trained with are nowhere in the "
-                "notebook",
-                {"looked_for": list(self.spec.settings)},
-            )
-        found.sort(key=lambda candidate: not set(self.spec.settings) <= set(candidate.values))
-        self._candidates = found
-        first: Fault | None = None
-        fits = 0
-        for candidate in found[:MAX_CANDIDATES]:
-            try:
-                if not self._fits_outline(candidate):
-                    self._build(candidate).forget()
-            except Fault as fault:
-                first = first or fault
-                self._student.forgive(self.spec.class_name)
-                continue
-            fits += 1
-            yield candidate
-        if not fits and first is not None:
-            raise first
-
-    def _read(self) -> None:
-        """The tensors of the `.pth`, read inside the worker with the model's class at hand."""
-        assert self._data is not None
-        self._student.load(self.spec.class_name)
-        data = torch.frombuffer(bytearray(self._data), dtype=torch.uint8)
-        try:
-            reply = self._ask(wire.LoadCheckpoint(data=data))
-        except Fault as fault:
-            if fault.evidence.get("exception") == "BadCheckpoint":
-                text = fault.message.removeprefix("BadCheckpoint: ")
-                raise Failed(f"the .pth cannot be loaded: {text}; {MENDING}", fault.evidence) from None
-            raise type(fault)(f"while the .pth was read: {fault.message}", fault.evidence) from None
-        checkpoint = expect(reply, wire.Checkpoint)
-        self.notes = checkpoint.notes
-        self._saved = {info.name: info for info in checkpoint.tensors}
-        self._generation = self._student.generation
-
-    def _ask(self, request: wire.AnyRequest) -> wire.AnyReply:
-        limit = self._assignment.config.limits.program_seconds
-        return self._student.ask(request, self.spec.class_name, limit)
-
-    def _fits_outline(self, candidate: Candidate) -> bool:
-        """Whether the weights load into a model with these settings, of which no weights were drawn before.
-
-        Raises Failed, naming the tensor, where these settings make another model than the one that was saved. A
-        notebook names settings of every size: of a model of 85 million numbers, the constructor's defaults perhaps,
-        nothing is kept to find that out. False where the code has a reason not to be looked at so: it is built as ever.
-        """
-        if not self._outlines:
-            return False
-        try:
-            model = self._student.get(self.spec.class_name).outline(**self._arguments(candidate))
-            tensors = model.tensors
-        except Fault as fault:
-            self._student.forgive(self.spec.class_name)
-            self._outlines = isinstance(fault, Raised)  # once is enough for what hangs, or takes its process along
-            return False
-        try:
-            self._compare(tensors, candidate)
-            if self._generation != self._student.generation:  # the worker that held the weights has ended
-                return False
-            expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
-        except Failed:
-            raise
-        except Fault:
-            self._student.forgive(self.spec.class_name)
-            return False
-        finally:
-            model.forget()
-        return True
-
-    def _arguments(self, candidate: Candidate) -> dict[str, Any]:
-        return {**self.spec.fixed, **candidate.values}
-
-    def _build(self, candidate: Candidate) -> ObjectProxy:
-        """Build the model with these settings and load the weights. Raises Failed, naming the tensor that differs."""
-        factory, arguments = self._student.get(self.spec.class_name), self._arguments(candidate)
-        model = factory(**arguments)
-        if self._generation != self._student.generation:
-            self._read()  # the worker that held the weights has ended
-            model = factory(**arguments)
-        try:
-            self._compare(model.tensors, candidate)
-            expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
-        except Fault as fault:
-            model.forget()  # the next may be as large
-            if fault.evidence.get("exception") == "RuntimeError":
-                raise Failed(f"the weights do not load strictly: {fault.message}", fault.evidence) from None
-            raise
-        return model
-
-    def _compare(self, tensors: Sequence[wire.TensorInfo], candidate: Candidate) -> None:
-        own = {info.name: info for info in tensors if info.kind != "hidden buffer"}
-        settings = ", ".join(f"{name}={value}" for name, value in candidate.values.items())
-        where = f"(settings {settings} from {candidate.source})"
-        for name in own:
-            if name not in self._saved:
-                raise Failed(f"the model has “{name}”, the .pth has not {where}", {"tensor": name})
-        for name, info in self._saved.items():
-            if name not in own:
-                raise Failed(f"the .pth has “{name}”, the model has not {where}", {"tensor": name})
-            if own[name].shape != info.shape:
-                raise Failed(
-                    f"“{name}” is {info.shape} in the .pth and {own[name].shape} in the model {where}",
-                    {"tensor": name, "saved": list(info.shape), "model": list(own[name].shape)},
-                )
 
     # ---- accuracy -----------------------------------------------------------------------------------------------
 
@@ -270,12 +148,13 @@ class TrainedModel:
             for role, notebook in self._student.notebooks.items()
             if isinstance(notebook, Notebook)
         }
-        parts = (FORMAT, code, [candidate.values for candidate in self._candidates], msgspec.to_builtins(self.spec))
+        tried = [candidate.values for candidate in self._weights.candidates]
+        parts = (FORMAT, code, tried, msgspec.to_builtins(self.spec))
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted") + b"\0" + self._data).hexdigest()
 
     def _as_own(self, result: CheckpointResult) -> CheckpointResult:
         """The evaluation of a twin, with the place where this notebook says its settings."""
-        sources = [c.source for c in self._candidates if c.values == result.settings]
+        sources = [c.source for c in self._weights.candidates if c.values == result.settings]
         return msgspec.structs.replace(result, settings_source=sources[0] if sources else "", seconds=0.0)
 
     def _with_noise(self, candidate: Candidate, right: torch.Tensor) -> NoiseResult:
@@ -356,7 +235,7 @@ class TrainedModel:
         try:
             with contextlib.closing(self._student.behind(gpu.sandbox())) as student:
                 twin = TrainedModel(self._assignment, student, self._data, self._progress)
-                twin._read()
+                twin._weights.read()
                 done = 0
                 for number, (logits, batch) in enumerate(twin._answers(candidate, images, order, on_gpu=True)):
                     yield logits, batch
@@ -371,7 +250,7 @@ class TrainedModel:
         self, candidate: Candidate, images: torch.Tensor, order: torch.Tensor, on_gpu: bool = False
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The logits (B, classes) for batches of the images, and these images' places; NaN answers are no answers."""
-        model = self._build(candidate)
+        model = self._weights.build(candidate)
         limit, size = self._assignment.config.limits.accuracy_seconds, self.spec.batch
         for inputs, places in self._groups(images, order):
             if on_gpu:
@@ -423,7 +302,8 @@ class TrainedModel:
         if not isinstance(transform, Affine):  # student code: its answers are asked for, and taken, a batch at a time
             for places in torch.split(order, size):
                 request = wire.Transform(program=program, name=TRANSFORM_NAME, images=images[places])
-                shown = expect(self._ask(request), wire.Value).value
+                limit = self._assignment.config.limits.program_seconds
+                shown = expect(self._student.ask(request, self.spec.class_name, limit), wire.Value).value
                 if not isinstance(shown, torch.Tensor) or shown.dim() == 0 or len(shown) != len(places):
                     raise Failed("the transform of the test images does not give one tensor an image")
                 yield shown, places
