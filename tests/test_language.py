@@ -85,6 +85,9 @@ NO_MESSAGES = {
     },
     "grader/selfcheck.py": {"no file fits", "no student id was recognised"},  # beginnings of notes that it leaves out
     "grader/exhibits.py": {"exhibits of {}"},  # a module's name
+    "grader/integrity/readers.py": {  # for instructors
+        "a process that read submissions ended; memory may be short: try --jobs 1",
+    },
     "grader/report/pages/plots.py": {  # what `grader.curves` calls them
         *("training loss", "test loss", "validation loss", "training accuracy", "test accuracy", "validation accuracy"),
     },

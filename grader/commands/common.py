@@ -67,7 +67,9 @@ def a_count(text: str) -> int:
 
 def cores() -> int:
     """How many this process may use."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):  # not everywhere
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def a_shard(text: str) -> tuple[int, int]:

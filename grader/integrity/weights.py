@@ -7,7 +7,7 @@ all over, however they were trained. So what was there at the beginning must not
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -93,10 +93,8 @@ def _by_numbers(sketches: Mapping[int, Sketch]) -> tuple[list[list[_Held]], list
     holders: dict[str, list[int]] = defaultdict(list)  # the first of groups, by a hash of a tensor
     pairs: list[Alike] = []
     for place, sketch in sorted(sketches.items()):
-        firsts = {first for key in _keys(sketch) for first in holders.get(key, ())}
-        if sketch.sha256 in files:
-            firsts = {files[sketch.sha256]}
-        shared = [(first, _shared(place, sketches[first], sketch)) for first in sorted(firsts)]
+        firsts = [files[sketch.sha256]] if sketch.sha256 in files else _likely(sketch, holders)
+        shared = [(first, _shared(place, sketches[first], sketch)) for first in firsts]
         first, most = max(shared, key=lambda one: (one[1].part, -one[0]), default=(place, _Held(place)))
         if most.part < GREATER_PART:
             pairs += (
@@ -108,15 +106,20 @@ def _by_numbers(sketches: Mapping[int, Sketch]) -> tuple[list[list[_Held]], list
         groups.setdefault(first, []).append(most)
         files.setdefault(sketch.sha256, first)
         if first == place:
-            for key in _keys(sketch):
+            for key in {tensor.unordered for tensor in sketch.tensors if tensor.trained}:
                 if len(holders[key]) < MOST_HOLDERS:
                     holders[key].append(place)
     return list(groups.values()), pairs
 
 
-def _keys(sketch: Sketch) -> set[str]:
-    """Equal numbers are also equal in whatever order, so these hashes find both."""
-    return {tensor.unordered for tensor in sketch.tensors if tensor.trained}
+def _likely(sketch: Sketch, holders: Mapping[str, Sequence[int]]) -> list[int]:
+    """Whose numbers may be enough of a checkpoint's. Equal ones are also equal in whatever order."""
+    shared: Counter[int] = Counter()
+    trained = [tensor for tensor in sketch.tensors if tensor.trained]
+    for tensor in trained:
+        shared.update(dict.fromkeys(holders.get(tensor.unordered, ()), prod(tensor.shape)))
+    least = LEAST_PART * sum(prod(tensor.shape) for tensor in trained)
+    return sorted(first for first, size in shared.items() if size >= least)
 
 
 def _shared(place: int, first: Sketch, other: Sketch) -> _Held:
