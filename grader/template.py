@@ -118,7 +118,7 @@ def read_master(path: Path) -> NotebookNode:
         if not isinstance(content, dict) or content.get("nbformat") != 4:
             raise ValueError("it is not in nbformat 4")  # an older one would be converted, and lose its cell ids
         nbformat.validate(content)
-        notebook: NotebookNode = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
+        notebook: NotebookNode = nbformat.v4.reads(text)  # type: ignore[no-untyped-call]  # it has no types
     except (OSError, ValueError, TypeError, nbformat.ValidationError) as error:  # nbformat trips over odd types
         raise AssignmentError(f"{path.name} is not a valid notebook: {error}") from error
     return notebook
