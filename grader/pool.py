@@ -61,6 +61,21 @@ class _Seat:
     waiting_for: str = ""
 
 
+def _context() -> ForkServerContext | SpawnContext:
+    """A server imports torch once, and forks: a second process costs neither the time nor the memory again."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["grader.preloaded"])
+    return context
+
+
+def start_early() -> None:
+    """Where a pool is certain to come: its server imports torch meanwhile."""
+    if isinstance(_context(), ForkServerContext):
+        start_fork_server()
+
+
 class Pool:
     """Starts `jobs` processes at once. seconds: after so many on one submission, a process is taken to hang."""
 
@@ -68,11 +83,7 @@ class Pool:
         self._setup = setup
         self._seconds = seconds
         self._evaluations = evaluations
-        # A server imports torch once, and forks: a second process costs neither the time nor the memory again.
-        self._context: ForkServerContext | SpawnContext = get_context("spawn")
-        if "forkserver" in get_all_start_methods():
-            self._context = get_context("forkserver")
-            self._context.set_forkserver_preload(["grader.preloaded"])
+        self._context = _context()
         self._closed = False
         self._seats: list[_Seat] = []
         self._sandbox: WarmProcess | None = None

@@ -18,7 +18,6 @@ from grader.commands.common import (
     INTERRUPTED,
     NOT_GRADED,
     POINTS_LOST,
-    cores,
     unread,
     warn,
     warn_of_no_sandbox,
@@ -26,6 +25,7 @@ from grader.commands.common import (
 from grader.commands.integrity import kept_review
 from grader.commands.watching import watched
 from grader.errors import GraderError, UsageError
+from grader.forks import cores
 from grader.inert import one_line
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ def run(options: argparse.Namespace) -> int:
     if options.dask is not None:
         _prepare_cluster(options)
     known = known_of(options)
+    if options.dask is None and _is_new(options.out) and all(path.exists() for path in options.submissions):
+        from grader.pool import start_early
+
+        start_early()
     assignment = known.assignment
     jobs = options.jobs or cores()
     if options.sandbox == "none":
@@ -89,6 +93,13 @@ def run(options: argparse.Namespace) -> int:
         warn(f"interrupted; what was graded is kept in {options.out}: the same command goes on from there")
         return INTERRUPTED
     return _end(options, plan, known)
+
+
+def _is_new(out: Path) -> bool:
+    """Whether nothing was graded into the folder, so that all of a class is to be."""
+    from grader.ledger import NAME
+
+    return not (out / NAME).exists()
 
 
 def _end(options: argparse.Namespace, plan: Plan, known: Known) -> int:

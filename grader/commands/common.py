@@ -65,13 +65,6 @@ def a_count(text: str) -> int:
     return int(text)
 
 
-def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not everywhere
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def a_shard(text: str) -> tuple[int, int]:
     """`2/8` as (2, 8)."""
     number, _, count = text.partition("/")

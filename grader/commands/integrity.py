@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader.commands.common import FULL_MARKS, a_count, a_path, cores, new_parser, progress_bar, unread, warn
+from grader.commands.common import FULL_MARKS, a_count, a_path, new_parser, progress_bar, unread, warn
 from grader.errors import UsageError
+from grader.forks import cores
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment

@@ -25,6 +25,7 @@ import msgspec
 
 from grader.errors import UsageError
 from grader.files import write_whole
+from grader.forks import cores, do_each
 from grader.gather import HandIn
 from grader.inert import cell, json_text
 from grader.language import ENGLISH, Catalogue, localised
@@ -157,20 +158,29 @@ def write_results(
 
     What an earlier run wrote and is no longer true is removed, the instructors' pages included.
     """
-    written = {f"{CLASS}/index.html"} | {f"{CLASS}/{class_page(s.student_id)}" for s in everyone if s.record}
-    for name, data in _files(everyone, summary, criteria, language):
+    graded = [(s.student_id, s.record) for s in everyone if s.record is not None]
+    written = {f"{CLASS}/index.html"} | {f"{CLASS}/{class_page(student)}" for student, _ in graded}
+    for name, data in _files(everyone, summary, criteria):
         written.add(name)
         _write(out, name, data)
+
+    def show(one: tuple[str, Record]) -> None:
+        page = student_page(localised(one[1], language), "student", language)
+        _write(out, f"{PAGES}/{file_name(one[0])}.html", page)
+
+    do_each(graded, show, cores())
+    written |= {f"{PAGES}/{file_name(student)}.html" for student, _ in graded}
     _remove_stale(out, written)
 
 
 def write_class_pages(out: Path, everyone: Sequence[Standing], index: bytes, review: Review | None = None) -> None:
     """Write the instructors' pages. index: the page of the class. review: what was found in it. Raises UsageError."""
     reviewed = reviewed_of(review, everyone)
-    for standing in everyone:
-        if standing.record is not None:
-            page = student_page(standing.record, "instructor", reviewed=reviewed)
-            _write(out, f"{CLASS}/{class_page(standing.student_id)}", page)
+
+    def show(one: tuple[str, Record]) -> None:
+        _write(out, f"{CLASS}/{class_page(one[0])}", student_page(one[1], "instructor", reviewed=reviewed))
+
+    do_each([(s.student_id, s.record) for s in everyone if s.record is not None], show, cores())
     _write(out, f"{CLASS}/index.html", index)
 
 
@@ -196,14 +206,12 @@ def _files(
     everyone: Sequence[Standing],
     summary: Summary,
     criteria: Sequence[str],
-    language: Catalogue,
 ) -> Iterator[tuple[str, bytes]]:
-    """One after the other: three hundred pages at once would be a hundred megabytes."""
+    """All but the pages, one after the other."""
     for standing in everyone:
         if standing.record is not None:
             name = file_name(standing.student_id)
             yield f"{RECORDS}/{name}.json", to_json(standing.record)
-            yield f"{PAGES}/{name}.html", student_page(localised(standing.record, language), "student", language)
         for one in standing.earlier:
             if one.outcome is not None and one.outcome.record is not None:
                 yield f"{EARLIER}/{file_name(standing.student_id)}-{one.key[:8]}.json", to_json(one.outcome.record)
