@@ -19,7 +19,7 @@ from conftest import ROOT, with_open_home
 from grader import wire
 from grader.assignment import Assignment
 from grader.errors import SandboxError, UsageError
-from grader.sandbox import Ending, Worker, landlock
+from grader.sandbox import Ending, Worker, landlock, tiers
 from grader.sandbox.process import STATUS, WarmProcess
 from grader.sandbox.tiers import join_sandbox, open_sandbox
 
@@ -80,9 +80,14 @@ ONE = "def answer():\n    return 1"
 
 
 def test_a_branch_ends_with_the_first_and_leaves_it_alone() -> None:
+    def asked_on(worker: Worker) -> None:
+        for _ in range(100):  # it is ended a moment later
+            worker.ask(wire.Forget(handle=1), 10.0)
+            time.sleep(0.05)
+
     def gone(worker: Worker) -> None:
         with pytest.raises(EOFError):
-            worker.ask(wire.Forget(handle=1), 10.0)
+            asked_on(worker)
         with pytest.raises(SandboxError, match="is gone"):
             worker.kill()
 
@@ -102,6 +107,16 @@ def test_a_branch_ends_with_the_first_and_leaves_it_alone() -> None:
         worker.kill()
     finally:
         one.close()
+
+
+def test_data_sets_are_hidden_where_the_interpreter_is_the_systems_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's python3 has all of /usr for its prefix, which is shown once more for it."""
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    monkeypatch.setattr(tiers, "HIDDEN_FOLDERS", ("/usr/share",))
+    command = tiers._bubblewrap(LIMITS, ()).command
+    shown = [place for place, word in enumerate(command) if word == "/usr"]
+    assert len(shown) == 4  # from where to where, twice
+    assert command.index("/usr/share") > max(shown)
 
 
 def test_no_process_next_door_can_be_seen(worker: Worker) -> None:

@@ -128,7 +128,8 @@ def _bubblewrap(limits: WorkerLimits, hidden: tuple[Path, ...]) -> Launch:
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         raise SandboxError("bubblewrap (bwrap) is not on this machine")
-    command = [bwrap, *_isolation(limits), *_system(limits), *_python(), *_worker_files(), *_hide(hidden)]
+    shut = [*map(Path, HIDDEN_FOLDERS), *hidden]  # at last: a system's own Python is in /usr, and shows it once more
+    command = [bwrap, *_isolation(limits), *_system(limits), *_python(), *_worker_files(), *_hide(shut)]
     python = os.path.abspath(sys.executable)  # the path may hold a “..” whose folder is not there inside
     command += ["--remount-ro", "/", "--chdir", "/tmp", "--", python, "-I"]
     return Launch(
@@ -164,9 +165,6 @@ def _system(limits: WorkerLimits) -> list[str]:
     for device in limits.devices:
         binds += ["--dev-bind", device, device]
     binds += ["--remount-ro", "/dev"]
-    for folder in HIDDEN_FOLDERS:
-        if os.path.isdir(folder):
-            binds += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
     return binds
 
 
