@@ -38,6 +38,7 @@ from grader.records import SampleResult
 from grader.sample import Excess, Norm, Sample, excess, features, load_sample, tail
 
 HARD, OTHER, CLASS = 300, 200, 200
+BAR = 0.9  # of the accuracy, as the assignment has it
 HONEST = ("honest", "selected")
 FOLDER = REFERENCE / "data" / "fashion-mnist"
 NAMES = {"images": "train-sample-images-idx3-ubyte.gz", "labels": "train-sample-labels-idx1-ubyte.gz"}
@@ -176,7 +177,7 @@ def norm_of(norm: Norm, honest: Sequence[SampleResult]) -> Norm:
     )  # fmt: skip
 
 
-Asked = tuple[SampleResult, Excess]
+Asked = tuple[SampleResult, Excess, float]  # and the accuracy on the test images
 
 
 def held(found: Trainings, asked: Sequence[SampleResult], norm: Norm, own: bool) -> dict[str, list[Asked]]:
@@ -186,7 +187,8 @@ def held(found: Trainings, asked: Sequence[SampleResult], norm: Norm, own: bool)
     for number, (kind, one) in enumerate(zip(found.kinds, asked, strict=True)):
         others = [asked[other] for other in honest if other != number]
         against = norm_of(norm, others) if own and kind in HONEST else norm
-        by_kind.setdefault("honest" if kind in HONEST else kind, []).append((one, excess(one, against)))
+        accuracy = float(found.right["test/as it is"][number].mean())
+        by_kind.setdefault("honest" if kind in HONEST else kind, []).append((one, excess(one, against), accuracy))
     return by_kind
 
 
@@ -203,15 +205,20 @@ def looked_up(found: Trainings, asked: Sequence[SampleResult], sample: Sample) -
                 places = list(sample.norm.hard_test)
                 more = msgspec.structs.replace(asked[number].hard_test, right=int(right[places].sum()))
                 one = msgspec.structs.replace(asked[number], hard_test=more)
-                made.append((one, excess(one, sample.norm)))
+                made.append((one, excess(one, sample.norm), float(right.mean())))
         said(f"honest, {100 * part:.1f} points looked up", made)
 
 
 def said(kind: str, made: Sequence[Asked]) -> None:
-    found = sum(stands_out(result, one, CLASS) for result, one in made)
-    spread = np.array([one.deviations for _, one in made])
+    named = [stands_out(result, one, CLASS) for result, one, _ in made]
+    passing = [seen for seen, (_, _, accuracy) in zip(named, made, strict=True) if accuracy >= BAR]
+    spread = np.array([one.deviations for _, one, _ in made])
     shares = ", ".join(f"{np.quantile(spread, q):.1f}" for q in (0, 0.25, 0.5, 0.75, 1))
-    print(f"{kind:32} found {found:2} of {len(made):2}; standard deviations, quartiles: {shares}", flush=True)
+    at_bar = f"{sum(passing):2} of {len(passing):2} with 90% and more"
+    print(
+        f"{kind:32} found {sum(named):2} of {len(made):2}, {at_bar}; standard deviations, quartiles: {shares}",
+        flush=True,
+    )
 
 
 def changes(found: Trainings) -> None:
@@ -236,7 +243,7 @@ def of_reference(sample: Sample, data: Path) -> Asked:
     shown, labels = torch.from_numpy(sample.shown), torch.from_numpy(sample.labels).long().repeat(2)
     _, of_shown = asked_for.answers(stack, row, shown, labels)
     asked = sample.counted(right[0].numpy(), of_shown[0].numpy())
-    return asked, excess(asked, sample.norm)
+    return asked, excess(asked, sample.norm), float(right[0].numpy().mean())
 
 
 def written(sample: Sample) -> None:
