@@ -254,7 +254,7 @@ class TrainedModel:
         limit, size = self._assignment.config.limits.accuracy_seconds, self.spec.batch
         for inputs, places in self._groups(images, order):
             if on_gpu:
-                found = [model.forward_on_gpu(part, limit) for part in torch.split(inputs, size)]
+                found: Iterable[Any] = (model.forward_on_gpu(part, limit) for part in torch.split(inputs, size))
             else:
                 found = model.forward_in_batches(inputs, size, self._student.threads, limit)
             for logits, batch in zip(found, torch.split(places, size), strict=True):
@@ -295,11 +295,10 @@ class TrainedModel:
         notebook = self._student.notebooks[self.spec.notebook]
         assert isinstance(notebook, Notebook)
         transform = transform_of(notebook, self.spec.dataset_call)
-        if not isinstance(transform, Affine):
-            program = "held-out transform"
-            self._student.load_program(program, transform, self.spec.class_name)
         size = self.spec.batch
         if not isinstance(transform, Affine):  # student code: its answers are asked for, and taken, a batch at a time
+            program = "held-out transform"
+            self._student.load_program(program, transform, self.spec.class_name)
             for places in torch.split(order, size):
                 request = wire.Transform(program=program, name=TRANSFORM_NAME, images=images[places])
                 limit = self._assignment.config.limits.program_seconds

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from grader.assignment import Assignment, load_assignment
 from grader.errors import GraderError
+from grader.forks import cores
 
 TIERS = ("bwrap", "landlock")  # strongest first; grader.sandbox.WALLED, which torch comes with
 PACKAGES = ("torch", "torchvision", "pytest", "safetensors", "msgspec")
@@ -77,7 +78,7 @@ def look(assignment: Path) -> Facts:
         distribution=_distribution(),
         machine=platform.machine(),
         python=platform.python_version(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cores(),
         memory_mb=_memory_mb(),
         root=hasattr(os, "getuid") and os.getuid() == 0,
         container=_container(),

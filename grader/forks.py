@@ -1,7 +1,7 @@
-"""Work on many things that each writes a file of its own, on all cores of this machine: in forks of this process.
+"""Other processes on this machine: how many are of use, who starts them, and work that is done to each of many things.
 
-A fork has all that this process has read, and begins in a few milliseconds; it is for what starts no thread and loads
-no torch. `grader.pool` is for what does.
+`do_each` forks this process: a fork has all that was read, and begins in a few milliseconds; it is for what starts no
+thread and loads no torch. `served` is for what does.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
-from typing import TypeVar
+from multiprocessing import get_all_start_methods, get_context
+from typing import TYPE_CHECKING, TypeVar
 
 from grader.interrupts import interrupts_held
+
+if TYPE_CHECKING:  # Windows has no server of forks
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 WORTH = 16  # things for each process
 
@@ -24,6 +27,15 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not everywhere
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def served(preload: str) -> ForkServerContext | SpawnContext:
+    """Processes forked by a server that has imported `preload` once; where there is no such thing, spawned."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    return context
 
 
 def do_each(things: Sequence[Thing], do: Callable[[Thing], None], processes: int) -> None:

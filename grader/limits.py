@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from grader.assignment import Assignment
+from grader.forks import cores
 from grader.wire import WorkerLimits
 from grader.work import Setup
 
@@ -25,5 +25,5 @@ def worker_limits(assignment: Assignment, threads: int | None = None) -> WorkerL
         tmp_mb=limits.tmp_mb,
         open_files=limits.open_files,
         processes=limits.processes,
-        threads=threads or len(os.sched_getaffinity(0)),
+        threads=threads or cores(),
     )

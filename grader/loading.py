@@ -104,16 +104,15 @@ class Weights:
             return False
         try:
             model = self._student.get(self.spec.class_name).outline(**self._arguments(candidate))
-            tensors = model.tensors
+            model.tensors  # noqa: B018 - it is built when it is asked
         except Fault as fault:
             self._student.forgive(self.spec.class_name)
             self._outlines = isinstance(fault, Raised)  # once is enough for what hangs, or takes its process along
             return False
+        if self._generation != self._student.generation:  # the worker that held the weights has ended
+            return False
         try:
-            self._compare(tensors, candidate)
-            if self._generation != self._student.generation:  # the worker that held the weights has ended
-                return False
-            expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
+            self._fill(model, candidate)
         except Failed:
             raise
         except Fault:
@@ -134,14 +133,18 @@ class Weights:
             self.read()  # the worker that held the weights has ended
             model = factory(**arguments)
         try:
-            self._compare(model.tensors, candidate)
-            expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
+            self._fill(model, candidate)
         except Fault as fault:
             model.forget()  # the next may be as large
             if fault.evidence.get("exception") == "RuntimeError":
                 raise Failed(f"the weights do not load strictly: {fault.message}", fault.evidence) from None
             raise
         return model
+
+    def _fill(self, model: ObjectProxy, candidate: Candidate) -> None:
+        """Load the weights into it. Raises Failed, naming the tensor that differs, and the Fault of the loading."""
+        self._compare(model.tensors, candidate)
+        expect(self._ask(wire.LoadWeights(handle=model.handle)), wire.Value)
 
     def _compare(self, tensors: Sequence[wire.TensorInfo], candidate: Candidate) -> None:
         own = {info.name: info for info in tensors if info.kind != "hidden buffer"}

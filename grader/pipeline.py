@@ -20,7 +20,7 @@ from grader.gpu import Gpu
 from grader.judging import Grading
 from grader.records import CheckpointResult, CriterionResult, Diagnosis, Exhibits, Record, SubmissionInfo, Verdict
 from grader.rubric import CriterionSpec, score
-from grader.sandbox import Sandbox
+from grader.sandbox import HEAP_MMAP, HEAP_TRIM, Sandbox
 from grader.submission import Opened, Progress, opened, silent
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -38,8 +38,8 @@ def settle() -> None:
     gc.set_threshold(COLLECT_AFTER, 10, 10)
     with suppress(AttributeError, OSError):  # glibc's alone
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # one alone would end the adapting of the other
-        libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
+        libc.mallopt(M_MMAP_THRESHOLD, HEAP_MMAP)
+        libc.mallopt(M_TRIM_THRESHOLD, HEAP_TRIM)
 
 
 def tidy(number: int) -> None:

@@ -19,15 +19,16 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
 from grader.assignment import load_assignment
 from grader.errors import AssignmentError, GraderError, SandboxError, UsageError
+from grader.forks import served
 from grader.interrupts import interrupts_held, start_fork_server
 from grader.limits import walls_of
 from grader.records import Blame
@@ -61,18 +62,12 @@ class _Seat:
     waiting_for: str = ""
 
 
-def _context() -> ForkServerContext | SpawnContext:
-    """A server imports torch once, and forks: a second process costs neither the time nor the memory again."""
-    if "forkserver" not in get_all_start_methods():
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["grader.preloaded"])
-    return context
+PRELOAD = "grader.preloaded"  # with torch, once: a second process costs neither the time nor the memory again
 
 
 def start_early() -> None:
     """Where a pool is certain to come: its server imports torch meanwhile."""
-    if isinstance(_context(), ForkServerContext):
+    if isinstance(served(PRELOAD), ForkServerContext):
         start_fork_server()
 
 
@@ -83,7 +78,7 @@ class Pool:
         self._setup = setup
         self._seconds = seconds
         self._evaluations = evaluations
-        self._context = _context()
+        self._context = served(PRELOAD)
         self._closed = False
         self._seats: list[_Seat] = []
         self._sandbox: WarmProcess | None = None

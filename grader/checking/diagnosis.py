@@ -43,7 +43,7 @@ LOOSE = 1e-3  # a step's share of noise may grow through the layers before it; a
 def suspects(assignment: Assignment, criterion: str) -> tuple[Suspect, ...]:
     """The mutants of a criterion, each as an oracle. Raises AssignmentError where a patch does not fit.
 
-    Of one criterion, when it is asked for: all of the bank take half a second.
+    Of one criterion, when it is asked for: few submissions lose points in many.
     """
     return tuple((one, _patched(assignment, one)) for one in _mutants(assignment) if one.criterion == criterion)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 
 from grader.commands.common import FULL_MARKS, POINTS_LOST, new_parser, progress_bar, unread
 from grader.errors import UsageError
+from grader.forks import cores
 
 VERIFY = """\
 Grade hand-ins whose mark is known: the reference must get full marks, the template none, every mutant must lose points
@@ -18,7 +18,7 @@ in its own criterion alone and be named, every variant must lose nothing. Exit c
 def run(arguments: list[str]) -> int:
     parser = new_parser("grade.py verify", VERIFY)
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone: a mutant, a variant, or a kind of case")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes (default: cores)")
     parser.add_argument("--no-accuracy", action="store_true", help="leave out the reference's test accuracy")
     parser.add_argument("--pairs", type=int, default=0, metavar="N", help="also N pairs of mistakes in each criterion")
     parser.add_argument(

@@ -11,12 +11,13 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 
 from grader.assignment import Assignment
 from grader.errors import IntakeError, NotGraded
+from grader.forks import served
 from grader.gather import HandIn
 from grader.integrity.exhibit import Exhibit, taken
 from grader.integrity.ground import Ground
@@ -57,11 +58,9 @@ def read_all(
 
 
 def _context() -> ForkServerContext | SpawnContext:
-    if "forkserver" not in get_all_start_methods():
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # after grading there is a server already, and it stays
-    start_fork_server()
+    context = served(__name__)  # after grading there is a server already, and it stays
+    if isinstance(context, ForkServerContext):
+        start_fork_server()
     return context
 
 

@@ -40,6 +40,9 @@ from typing import Literal, Protocol
 
 from grader.wire import AnyReply, AnyRequest, Caps
 
+# Bytes, for the glibc of whoever computes again and again what takes megabytes: what is larger is asked of the system
+# (glibc takes no more than this), and so much of what is given back is kept. One alone ends the adapting of the other.
+HEAP_MMAP, HEAP_TRIM = 32 << 20, 256 << 20
 SIGKILL = 9  # the signal module of Windows has none
 WALLED = ("bwrap", "landlock")  # strongest first
 TIERS = ("auto", *WALLED, "none")

@@ -312,7 +312,7 @@ class SocketWorker:
                             raise
                         ended, frame = True, b""  # at one of those before, and what it answered before that counts
                         break
-                    unanswered.extend([0] * (count - 1))
+                    unanswered.extend([0] * (count - 1))  # its last answer tells that all of it was read
                     unanswered.append(len(frame))
                     frame, count = _next_frame(unsent)
                 if not self._readable(0.0 if large else min(QUICK, seconds)):

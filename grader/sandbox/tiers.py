@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from grader.errors import SandboxError, UsageError
-from grader.sandbox import TIERS, WALLED, landlock
+from grader.sandbox import HEAP_MMAP, HEAP_TRIM, TIERS, WALLED, landlock
 from grader.sandbox.process import WORKER_FILES, Branch, JoinedProcess, Launch, WarmProcess, python_folder
 from grader.wire import WorkerLimits
 
@@ -79,8 +79,7 @@ def _environment(limits: WorkerLimits) -> dict[str, str]:
     sixteen, some of them busy. To sleep at once costs half as much again on idle ones: docs/speed.md.
 
     What a forward pass gives back stays with glibc's heap: by its defaults each batch asks the system for the same
-    megabytes again, page by page, and an evaluation takes a quarter longer. Both must be set: either one alone ends
-    the adapting of the other, which is worse than neither.
+    megabytes again, page by page, and an evaluation takes a quarter longer.
     """
     return {
         "PATH": "/usr/bin:/bin",
@@ -89,8 +88,8 @@ def _environment(limits: WorkerLimits) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": str(limits.threads),
         "GOMP_SPINCOUNT": "10000",
-        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # bytes; glibc takes no more
-        "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+        "MALLOC_MMAP_THRESHOLD_": str(HEAP_MMAP),
+        "MALLOC_TRIM_THRESHOLD_": str(HEAP_TRIM),
         "MPLBACKEND": "Agg",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
