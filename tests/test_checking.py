@@ -253,8 +253,8 @@ def test_whatever_a_worker_does_is_a_fault_of_the_students(
     error: BaseException | wire.AnyReply, fault: type[Exception], words: str, assignment: Assignment
 ) -> None:
     student = Student(FakeSandbox(Misbehaving(error)), assignment, {}, {})  # type: ignore[arg-type]
-    student._loaded["EncoderLayer"] = ()
-    student._worker = Misbehaving(error)  # type: ignore[assignment]
+    student._line.loaded["EncoderLayer"] = ()
+    student._line.worker = Misbehaving(error)  # type: ignore[assignment]
     with pytest.raises(fault, match=words):
         _ = ClassProxy(student, "EncoderLayer")(1, 2).modules
 
@@ -266,6 +266,7 @@ class Recording(FakeWorker):
         super().__init__(module)
         self.batches: list[list[str]] = []
         self.fails = fails
+        self.killed = False
 
     def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps | None = None) -> wire.AnyReply:
         if isinstance(request, wire.Make):
@@ -278,11 +279,15 @@ class Recording(FakeWorker):
         self.batches.append([type(request).__name__ for request in requests])
         return super().ask_each(requests, *arguments)
 
+    def kill(self) -> Ending:
+        self.killed = True
+        return super().kill()
+
 
 def asking(worker: Recording, assignment: Assignment) -> tuple[Student, ClassProxy]:
     student = Student(FakeSandbox(worker), assignment, {}, {})  # type: ignore[arg-type]
     student._live()
-    student._loaded["EncoderLayer"] = ()
+    student._line.loaded["EncoderLayer"] = ()
     return student, ClassProxy(student, "EncoderLayer")
 
 
@@ -316,6 +321,33 @@ def test_an_object_that_cannot_be_built_costs_what_is_asked_of_it_and_nothing_la
     asked = len(worker.batches)
     student.keep_promises()
     assert len(worker.batches) == asked
+
+
+def test_a_check_upon_standins_has_a_worker_of_its_own_and_leaves_the_students(assignment: Assignment) -> None:
+    workers: list[Recording] = []
+    sandbox = FakeSandbox(None)
+
+    def start() -> Recording:
+        workers.append(Recording(nn.Linear(4, 4)))
+        return workers[-1]
+
+    sandbox.start = start  # type: ignore[method-assign]
+    student = Student(sandbox, assignment, {}, {})  # type: ignore[arg-type]
+    question = wire.GetState(handle=1)
+    student.ask(question, "Mlp")
+    own = student.generation
+    for _ in range(2):
+        student.use_standins(["MultiHeadAttention"])
+        student.ask(question, "Mlp")
+        assert student.generation != own  # what was made upon the student's own is not there
+        student.use_standins(())
+        assert student.generation == own
+    assert [len(worker.batches) for worker in workers] == [1, 2]
+    student.use_standins(["Attention"])
+    student.ask(question, "Mlp")
+    assert [worker.killed for worker in workers] == [False, True, False]  # no more than two at once
+    student.close()
+    assert all(worker.killed for worker in workers)
 
 
 def test_weights_that_do_not_stay_as_they_were_set_are_told_by_the_next_question(assignment: Assignment) -> None:

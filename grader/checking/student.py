@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 import torch
@@ -49,6 +49,16 @@ class _Unread:
     limit: float  # seconds for each
 
 
+@dataclass
+class _Line:
+    """One worker, and what it was told. number: of all workers; what was made in an earlier one is gone."""
+
+    worker: Worker | None = None
+    number: int = 0
+    loaded: dict[str, tuple[wire.Failure, ...]] = field(default_factory=dict)
+    unread: _Unread | None = None
+
+
 class Student:
     """A submission's classes, by attribute: `student.MultiHeadAttention(dim=16, head_num=2)`; functions likewise.
 
@@ -69,16 +79,14 @@ class Student:
         self.notebooks = notebooks
         self._untouched = untouched
         self._is_empty: dict[str, bool] = {}
-        self._worker: Worker | None = None
-        self._generation = 0
+        self._numbers = itertools.count(1)
+        self._line = _Line()
+        self._lines = {frozenset[str](): self._line}  # by the stand-ins that a worker has seen
         self.spent = 0.0  # seconds in which a worker was asked something, and had a core to run on
         self._allowed = assignment.config.limits.submission_seconds  # of these
         self._programs: dict[str, Program] = {}
-        self._loaded: dict[str, tuple[wire.Failure, ...]] = {}
         self._strikes: dict[str, list[Fault]] = {}
         self.standins: frozenset[str] = frozenset()
-        self._shown: frozenset[str] = frozenset()  # the stand-ins that the worker has seen
-        self._unread: _Unread | None = None
         self._promises: list[Promise[Any]] = []  # not asked as yet
         self._handles = itertools.count(1)
         self._found_out: dict[tuple[Hashable, frozenset[str]], Any] = {}
@@ -133,9 +141,16 @@ class Student:
             raise Missing(f"{name} is as it was handed out: its zone is still empty")
 
     def use_standins(self, names: Iterable[str]) -> None:
-        """From now on build upon stand-ins for these classes; () for the student's own."""
+        """From now on build upon stand-ins for these classes; () for the student's own.
+
+        In a worker of their own: a stand-in is a solution, which an error message of another check would tell. It is
+        kept for the next check that needs it, as the one without stand-ins is.
+        """
         self._break_promises()
         self.standins = frozenset(names)
+        for others in [others for others in self._lines if others and others != self.standins and self.standins]:
+            self._end(self._lines.pop(others))
+        self._line = self._lines.setdefault(self.standins, _Line())
 
     def once(self, key: Hashable, ask: Callable[[], Kind]) -> Kind:
         """What `ask` finds out, which is asked once for all checks that need it. Faults are raised and not kept."""
@@ -146,8 +161,12 @@ class Student:
         return found
 
     def close(self) -> None:
-        if self._worker is not None:
-            worker, self._worker = self._worker, None
+        for line in self._lines.values():
+            self._end(line)
+
+    def _end(self, line: _Line) -> None:
+        if line.worker is not None:
+            worker, line.worker = line.worker, None
             worker.kill()
 
     # ---- asking -------------------------------------------------------------------------------------------------
@@ -254,20 +273,20 @@ class Student:
 
     def _begin(self, requests: Sequence[wire.AnyRequest], limit: float) -> _Unread:
         worker = self._live()
-        self._unread = _Unread(worker.ask_each(requests, limit), worker, len(requests), limit)
-        return self._unread
+        unread = self._line.unread = _Unread(worker.ask_each(requests, limit), worker, len(requests), limit)
+        return unread
 
     def _settle(self) -> None:
         """Take the replies that nobody wanted: a check had failed before it came to them."""
-        if self._unread is not None:
+        if self._line.unread is not None:
             try:
-                while self._unread.left:
-                    self._next(self._unread)
+                while self._line.unread.left:
+                    self._next(self._line.unread)
             except (TimeoutError, EOFError, WireError):  # no check has come to it, so it costs none
                 self._drop()
 
     def _next(self, unread: _Unread) -> wire.AnyReply:
-        if unread is not self._unread:
+        if unread is not self._line.unread:
             raise RuntimeError("the student's class was asked something else before all answers were taken")
         started, waited = time.monotonic(), unread.worker.waited
         try:
@@ -318,26 +337,19 @@ class Student:
         return spec.file if spec else ""
 
     def _live(self) -> Worker:
-        if self._shown - self.standins:
-            self._retire()
         self._settle()
-        if self._worker is None:
-            self._worker = self._sandbox.start()
-            self._generation += 1
-            self._loaded.clear()
-            self._shown = frozenset()
-        return self._worker
-
-    def _retire(self) -> None:
-        """End a worker that has seen a stand-in: that is a solution, and an error message would tell it."""
-        if self._worker is not None:
-            self._drop()
+        line = self._line
+        if line.worker is None:
+            line.worker, line.number = self._sandbox.start(), next(self._numbers)
+            line.loaded.clear()
+        return line.worker
 
     def _drop(self) -> Ending:
-        worker, self._worker, self._unread = self._worker, None, None
+        line = self._line
+        worker, line.worker, line.unread = line.worker, None, None
         self._break_promises()
-        self._generation += 1
-        self._loaded.clear()
+        line.number = next(self._numbers)
+        line.loaded.clear()
         assert worker is not None
         return worker.kill()
 
@@ -349,7 +361,7 @@ class Student:
     def generation(self) -> int:
         """Counts the workers: what was made in an earlier one is gone."""
         self._settle()
-        return self._generation
+        return self._line.number
 
     def _raised(self, reply: wire.RaisedReply | wire.Failure, role: str) -> Fault:
         kind = reply.kind[:MAX_KIND]
@@ -399,10 +411,10 @@ class Student:
         """Execute the program of a class in the worker, once; returns the program's name there."""
         key = self._key(name)
         self._live()
-        self._shown |= self.standins
-        if key not in self._loaded:
-            self._loaded[key] = self.load_program(key, self._program(name), name)
-        for failure in self._loaded[key]:
+        if key not in self._line.loaded:
+            failures = self.load_program(key, self._program(name), name)
+            self._line.loaded[key] = failures
+        for failure in self._line.loaded[key]:
             if name in failure.names:
                 raise self._raised(failure, self.role_of(name))
         return key
@@ -419,7 +431,7 @@ class Student:
 
     def explained(self, message: str, name: str) -> str:
         """The message with what went wrong earlier in the notebook, which may explain it."""
-        for failure in self._loaded.get(self._key(name), ()):
+        for failure in self._line.loaded.get(self._key(name), ()):
             names, why = ", ".join(failure.names), self._raised(failure, self.role_of(name)).message
             message = f"{message}; {names} could not be defined: {why}"
         return message

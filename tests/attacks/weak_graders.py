@@ -8,7 +8,7 @@ import pickle
 import re
 import resource
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -146,8 +146,12 @@ def kills_nobody(assignment: Assignment) -> Weakened:
 
 @contextlib.contextmanager
 def one_worker_for_stand_ins(assignment: Assignment) -> Weakened:
-    """A worker that lives on after it has seen the grader's stand-ins."""
-    with open_sandbox("auto", LIMITS) as warm, mock.patch.object(student.Student, "_retire"):
+    """One worker for what is built upon the grader's stand-ins and for all else."""
+
+    def use_standins(self: student.Student, names: Iterable[str]) -> None:
+        self.standins = frozenset(names)
+
+    with open_sandbox("auto", LIMITS) as warm, mock.patch.object(student.Student, "use_standins", use_standins):
         yield assignment, warm
 
 
