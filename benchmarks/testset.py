@@ -1,13 +1,16 @@
 """What tells a model that was fitted to the test images from an honest one, measured on the trainings.
 
     python benchmarks/testset.py TRAININGS [OTHERS…] --data FOLDER [--write]
-    python benchmarks/testset.py TRAININGS… --data FOLDER --against-the-norm
+    python benchmarks/testset.py TRAININGS… --data FOLDER --against-the-norm [--keep]
+    python benchmarks/testset.py --kept
     python benchmarks/testset.py TRAININGS [OTHERS…] --data FOLDER --sought
 
 TRAININGS: what benchmarks/trainings.py wrote. Its honest models are the norm, each held against the others; OTHERS are
 trainings that the norm has not seen. Printed are, of each kind, how many have a finding in a class of 200, and how the
 reference's own weights come out. --write puts the sample and the norm into reference/data/fashion-mnist.
 --against-the-norm holds all models of the folders against the sample and the norm that lie there, and makes none.
+--keep notes what each of them answers in benchmarks/testset.jsonl, a line a model, of a folder that is not there yet;
+--kept prints the tables from that file alone, without trainings and images, and makes the norm anew from its lines.
 --sought holds them against other statistics than the one that is used: what might find more, and what it costs.
 """
 
@@ -36,19 +39,29 @@ from stacked import REFERENCE, Setting, Stack
 
 from grader.integrity.testset import RATE, stands_out
 from grader.records import SampleResult
-from grader.sample import Excess, Norm, Sample, excess, features, load_sample, tail
+from grader.sample import Excess, Norm, Sample, excess, features, load_norm, load_sample, tail
 
 HARD, OTHER, CLASS = 300, 200, 200
 HONEST = ("honest", "selected")
 FOLDER = REFERENCE / "data" / "fashion-mnist"
 NAMES = {"images": "train-sample-images-idx3-ubyte.gz", "labels": "train-sample-labels-idx1-ubyte.gz"}
 NORM = "train-sample-norm.json"
+KEPT = Path(__file__).with_suffix(".jsonl")
 SETS = ("test", "train")
 RAISED = (0.005, 0.01, 0.02, 0.03, 0.05)  # shares of the test images whose answers are looked up
 VIEWS = ("as it is", "moved right", "mirrored")
 MOST_LOSS = 3.0  # of one image: by more, a model's few worst would decide
 Truths = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What is kept of a model. recipe: as `recipes.Recipe` names it; accuracy: on the test images."""
+
+    run: str
+    accuracy: float
+    recipe: dict[str, object]
+    answers: SampleResult
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,51 @@ def against(sample: Sample, folders: Sequence[Path], data: Path) -> None:
         for kind, made in held(found, asked, sample.norm, own=False).items():
             said(kind, made)
         looked_up(found, asked, sample)
+
+
+def keep(sample: Sample, folders: Sequence[Path], data: Path) -> None:
+    """A line a model: which run, what it was trained on and how, and its counted answers."""
+    known = {line.run for line in kept()}
+    with KEPT.open("ab") as file:
+        for folder in folders:
+            if folder.name in known:
+                raise SystemExit(f"{KEPT} has a run “{folder.name}” already; rename the folder")
+            found = read(folder)
+            asked = results(found, sample, asked_at(sample, torch.load(folder / "places.pt"), data))
+            for row, one, right in zip(found.rows, asked, found.right["test/as it is"], strict=True):
+                recipe = {key: value for key, value in row.items() if key not in ("accuracy", "number")}
+                line = Line(run=folder.name, accuracy=float(right.mean()), recipe=recipe, answers=one)
+                file.write(msgspec.json.encode(line) + b"\n")
+
+
+def kept() -> list[Line]:
+    return msgspec.json.Decoder(Line).decode_lines(KEPT.read_bytes()) if KEPT.exists() else []
+
+
+def show_kept(norm: Norm) -> None:
+    """The tables, from what was kept. The first run is the norm's."""
+    lines = kept()
+    own = [line for line in lines if line.run == lines[0].run]
+    honest = [line.answers for line in own if line.recipe["kind"] in HONEST]
+    again = norm_of(norm, honest)
+    off = max(abs(a - b) for a, b in zip(again.coefficients, norm.coefficients, strict=True))
+    print(f"norm of {again.models} honest models, spread {again.spread:.4f}; off the shipped one by {off:.1g} at most")
+    together: dict[str, list[Asked]] = {}
+    for run in dict.fromkeys(line.run for line in lines):
+        made: dict[str, list[Asked]] = {}
+        for line in lines:
+            if line.run == run:
+                kind = "honest" if line.recipe["kind"] in HONEST else str(line.recipe["kind"])
+                others = [one for one in honest if one is not line.answers]
+                against = norm_of(norm, others) if len(others) < len(honest) else norm
+                made.setdefault(kind, []).append((line.answers, excess(line.answers, against), line.accuracy))
+        print(f"{run}:")
+        for kind, found in made.items():
+            said(kind, found)
+            together.setdefault(kind, []).extend(found)
+    print("together:")
+    for kind, found in together.items():
+        said(kind, found)
 
 
 def sought(folders: Sequence[Path]) -> None:
@@ -257,13 +315,22 @@ def written(sample: Sample) -> None:
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trainings", type=Path, nargs="+", metavar="TRAININGS")
+    parser.add_argument("trainings", type=Path, nargs="*", metavar="TRAININGS")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder with FashionMNIST's files")
     parser.add_argument("--write", action="store_true", help="put the sample and the norm into reference/data")
     parser.add_argument("--against-the-norm", action="store_true", help="hold the trainings against the shipped norm")
+    parser.add_argument(
+        "--keep", action="store_true", help="with --against-the-norm: note their answers in the repository"
+    )
+    parser.add_argument("--kept", action="store_true", help="the tables from what was noted there")
     parser.add_argument("--sought", action="store_true", help="hold the trainings against other statistics")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.kept:
+        show_kept(load_norm(FOLDER / NORM))
+        return
+    if not options.trainings:
+        parser.error("name a folder of trainings, or --kept")
     if options.sought:
         sought(options.trainings)
         return
@@ -271,7 +338,10 @@ def main() -> None:
         if options.write:
             parser.error("--write makes a norm of its own; leave out --against-the-norm")
         files = (NAMES["images"], NAMES["labels"], NORM)
-        against(load_sample(*(FOLDER / name for name in files)), options.trainings, options.data)
+        sample = load_sample(*(FOLDER / name for name in files))
+        against(sample, options.trainings, options.data)
+        if options.keep:
+            keep(sample, options.trainings, options.data)
         return
     found = read(options.trainings[0])
     sample, at = chosen(found, torch.load(options.trainings[0] / "places.pt"), options.data)

@@ -6,14 +6,15 @@ import gzip
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from copies import the_assignment
 
 from grader.errors import AssignmentError
-from grader.integrity.testset import findings
+from grader.integrity.testset import findings, stands_out
 from grader.records import Counted, SampleResult
-from grader.sample import Norm, Sample, excess, load_norm, load_sample, read_idx, tail, training_accuracy
+from grader.sample import Norm, Sample, excess, features, load_norm, load_sample, read_idx, tail, training_accuracy
 
 NORM = Norm(
     hard_test=(1, 3), hard=2, share=0.1, models=14, coefficients=(0.1, 0.0, 0.5, 0.0),
@@ -114,3 +115,37 @@ def test_a_damaged_file_is_a_fault_of_the_assignment(data: bytes, tmp_path: Path
         read_idx(tmp_path / "x")
     with pytest.raises(AssignmentError, match="cannot be read"):
         load_norm(tmp_path / "x")
+
+
+TRAINED = Path(__file__).parents[1] / "benchmarks" / "testset.jsonl"  # what docs/integrity.md has its table from
+
+
+def trained(*kinds: str) -> list[tuple[str, float, SampleResult]]:
+    """The run, the accuracy and the answers of each model of these kinds."""
+    lines = map(json.loads, TRAINED.read_text().splitlines())
+    return [
+        (line["run"], line["accuracy"], msgspec.convert(line["answers"], SampleResult))
+        for line in lines
+        if line["recipe"]["kind"] in kinds
+    ]
+
+
+def shipped_norm() -> Norm:
+    return load_norm(the_assignment().folder / "data/fashion-mnist/train-sample-norm.json")
+
+
+def test_the_shipped_norm_is_that_of_the_honest_models_that_were_trained_for_it() -> None:
+    norm = shipped_norm()
+    honest = [answers for run, _, answers in trained("honest", "selected") if run == "norm"]
+    x, y = np.array([features(one) for one in honest]), np.array([one.hard_test.share for one in honest])
+    np.testing.assert_allclose(np.linalg.lstsq(x, y, rcond=None)[0], norm.coefficients, rtol=1e-6)
+    assert norm.models == len(honest)
+
+
+def test_who_came_to_the_bar_on_the_test_images_is_found_and_no_honest_model_is() -> None:
+    norm = shipped_norm()
+    cheats = [answers for _, accuracy, answers in trained("to the bar") if accuracy >= 0.9]
+    honest = [answers for _, _, answers in trained("honest", "selected", "apart")]
+    assert len(cheats) >= 20
+    assert all(stands_out(one, excess(one, norm), 200) for one in cheats)
+    assert not any(stands_out(one, excess(one, norm), 200) for one in honest)
