@@ -148,8 +148,9 @@ class Student:
         """
         self._break_promises()
         self.standins = frozenset(names)
-        for others in [others for others in self._lines if others and others != self.standins and self.standins]:
-            self._end(self._lines.pop(others))
+        if self.standins:  # no more than two workers at once
+            for others in self._lines.keys() - {frozenset(), self.standins}:
+                self._end(self._lines.pop(others))
         self._line = self._lines.setdefault(self.standins, _Line())
 
     def once(self, key: Hashable, ask: Callable[[], Kind]) -> Kind:
@@ -412,8 +413,7 @@ class Student:
         key = self._key(name)
         self._live()
         if key not in self._line.loaded:
-            failures = self.load_program(key, self._program(name), name)
-            self._line.loaded[key] = failures
+            self._line.loaded[key] = self.load_program(key, self._program(name), name)
         for failure in self._line.loaded[key]:
             if name in failure.names:
                 raise self._raised(failure, self.role_of(name))

@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,15 +74,20 @@ def run(options: argparse.Namespace) -> int:
         shard=options.shard or (1, 1),
     )
 
-    def workplace(setup: Setup, ledger: Ledger) -> AbstractContextManager[Workforce]:
+    @contextmanager
+    def workplace(setup: Setup, ledger: Ledger) -> Iterator[Workforce]:
         seconds = HANGS * assignment.config.limits.submission_seconds
         if options.dask is not None:
             from grader.cluster import Cluster
 
-            return Cluster(options.dask, setup, assignment, seconds)
+            with Cluster(options.dask, setup, assignment, seconds) as cluster:
+                yield cluster
+            return
         from grader.pool import Pool
 
-        return Pool(setup, jobs, seconds, ledger)
+        with Pool(setup, jobs, seconds, ledger) as pool:
+            _prepare_pages()
+            yield pool
 
     take_marks(known, options.out)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as CI services end a job
@@ -138,6 +143,14 @@ def _hold_against_each_other(
         warn(
             f"the submissions were not held against each other: the grader is at fault: {type(error).__name__}: {error}"
         )
+
+
+def _prepare_pages() -> None:
+    """While the grading processes start, and a core has nothing else to do: what the end would wait for."""
+    from grader.report import results  # noqa: F401 - with the students' pages
+    from grader.report.pages import classroom, prepare  # noqa: F401
+
+    prepare()
 
 
 def _prepare_cluster(options: argparse.Namespace) -> None:

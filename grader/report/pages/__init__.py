@@ -38,6 +38,13 @@ def render(template: str, known: Catalogue, **values: Any) -> bytes:
     return _environment().get_template(template).render(words | values).encode("utf-8", "replace")
 
 
+def prepare() -> None:
+    """Compile the templates, where there is time for it: the first page of each kind would wait for that."""
+    environment = _environment()
+    for name in environment.list_templates(extensions=["jinja"]):
+        environment.get_template(name)
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     made = Environment(
