@@ -143,14 +143,13 @@ class Student:
     def use_standins(self, names: Iterable[str]) -> None:
         """From now on build upon stand-ins for these classes; () for the student's own.
 
-        In a worker of their own: a stand-in is a solution, which an error message of another check would tell. It is
-        kept for the next check that needs it, as the one without stand-ins is.
+        In a worker of their own, which ends with them: a stand-in is a solution, which an error message of another
+        check would tell. The one without stand-ins waits meanwhile.
         """
         self._break_promises()
         self.standins = frozenset(names)
-        if self.standins:  # no more than two workers at once
-            for others in self._lines.keys() - {frozenset(), self.standins}:
-                self._end(self._lines.pop(others))
+        for others in self._lines.keys() - {frozenset(), self.standins}:
+            self._end(self._lines.pop(others))
         self._line = self._lines.setdefault(self.standins, _Line())
 
     def once(self, key: Hashable, ask: Callable[[], Kind]) -> Kind:
