@@ -73,6 +73,11 @@ class Trainings:
     right: dict[str, Truths]
     losses: dict[str, npt.NDArray[np.float32]]
 
+    @property
+    def accuracies(self) -> list[float]:
+        """On the test images."""
+        return [float(right.mean()) for right in self.right["test/as it is"]]
+
 
 def read(folder: Path) -> Trainings:
     rows = [json.loads(line) for line in (folder / "trainings.jsonl").read_text().splitlines()]
@@ -114,31 +119,30 @@ def asked_at(sample: Sample, places: torch.Tensor, data: Path) -> npt.NDArray[np
     return np.array([known[image.tobytes()] for image in sample.images])
 
 
-def against(sample: Sample, folders: Sequence[Path], data: Path) -> None:
-    """Trainings that had no part in the norm."""
+def against(sample: Sample, folders: Sequence[Path], data: Path, noting: bool) -> None:
+    """Trainings that had no part in the norm. noting: a line of each model goes into the repository."""
+    known = {line.run for line in kept()}
+    twice = [folder.name for folder in folders if noting and folder.name in known]
+    if twice:
+        raise SystemExit(f"{KEPT} has a run “{twice[0]}” already; rename the folder")
     print(f"norm of {sample.norm.models} honest models, spread {sample.norm.spread:.4f}")
     for folder in folders:
         found = read(folder)
         asked = results(found, sample, asked_at(sample, torch.load(folder / "places.pt"), data))
         print(f"{folder}:")
-        for kind, made in held(found, asked, sample.norm, own=False).items():
+        for kind, made in held(found.kinds, asked, found.accuracies, sample.norm, own=False).items():
             said(kind, made)
         looked_up(found, asked, sample)
+        if noting:
+            keep(folder.name, found, asked)
 
 
-def keep(sample: Sample, folders: Sequence[Path], data: Path) -> None:
-    """A line a model: which run, what it was trained on and how, and its counted answers."""
-    known = {line.run for line in kept()}
+def keep(run: str, found: Trainings, asked: Sequence[SampleResult]) -> None:
+    """A line a model: what it was trained on and how, and its counted answers."""
     with KEPT.open("ab") as file:
-        for folder in folders:
-            if folder.name in known:
-                raise SystemExit(f"{KEPT} has a run “{folder.name}” already; rename the folder")
-            found = read(folder)
-            asked = results(found, sample, asked_at(sample, torch.load(folder / "places.pt"), data))
-            for row, one, right in zip(found.rows, asked, found.right["test/as it is"], strict=True):
-                recipe = {key: value for key, value in row.items() if key not in ("accuracy", "number")}
-                line = Line(run=folder.name, accuracy=float(right.mean()), recipe=recipe, answers=one)
-                file.write(msgspec.json.encode(line) + b"\n")
+        for row, answers, accuracy in zip(found.rows, asked, found.accuracies, strict=True):
+            recipe = {key: value for key, value in row.items() if key not in ("accuracy", "number")}
+            file.write(msgspec.json.encode(Line(run, accuracy, recipe, answers)) + b"\n")
 
 
 def kept() -> list[Line]:
@@ -147,28 +151,24 @@ def kept() -> list[Line]:
 
 def show_kept(norm: Norm) -> None:
     """The tables, from what was kept. The first run is the norm's."""
-    lines = kept()
-    own = [line for line in lines if line.run == lines[0].run]
-    honest = [line.answers for line in own if line.recipe["kind"] in HONEST]
-    again = norm_of(norm, honest)
-    off = max(abs(a - b) for a, b in zip(again.coefficients, norm.coefficients, strict=True))
-    print(f"norm of {again.models} honest models, spread {again.spread:.4f}; off the shipped one by {off:.1g} at most")
+    runs: dict[str, list[Line]] = {}
+    for line in kept():
+        runs.setdefault(line.run, []).append(line)
     together: dict[str, list[Asked]] = {}
-    for run in dict.fromkeys(line.run for line in lines):
-        made: dict[str, list[Asked]] = {}
-        for line in lines:
-            if line.run == run:
-                kind = "honest" if line.recipe["kind"] in HONEST else str(line.recipe["kind"])
-                others = [one for one in honest if one is not line.answers]
-                against = norm_of(norm, others) if len(others) < len(honest) else norm
-                made.setdefault(kind, []).append((line.answers, excess(line.answers, against), line.accuracy))
+    for number, (run, lines) in enumerate(runs.items()):
+        kinds = [str(line.recipe["kind"]) for line in lines]
+        asked = [line.answers for line in lines]
+        if number == 0:
+            again = norm_of(norm, [one for kind, one in zip(kinds, asked, strict=True) if kind in HONEST])
+            off = max(abs(a - b) for a, b in zip(again.coefficients, norm.coefficients, strict=True))
+            print(f"norm of {again.models} honest models, spread {again.spread:.4f}; off the shipped one by {off:.1g}")
         print(f"{run}:")
-        for kind, found in made.items():
-            said(kind, found)
-            together.setdefault(kind, []).extend(found)
+        for kind, made in held(kinds, asked, [line.accuracy for line in lines], norm, own=number == 0).items():
+            said(kind, made)
+            together.setdefault(kind, []).extend(made)
     print("together:")
-    for kind, found in together.items():
-        said(kind, found)
+    for kind, made in together.items():
+        said(kind, made)
 
 
 def sought(folders: Sequence[Path]) -> None:
@@ -238,14 +238,15 @@ def norm_of(norm: Norm, honest: Sequence[SampleResult]) -> Norm:
 Asked = tuple[SampleResult, Excess, float]  # and the accuracy on the test images
 
 
-def held(found: Trainings, asked: Sequence[SampleResult], norm: Norm, own: bool) -> dict[str, list[Asked]]:
+def held(
+    kinds: Sequence[str], asked: Sequence[SampleResult], accuracies: Sequence[float], norm: Norm, own: bool
+) -> dict[str, list[Asked]]:
     """By kind. own: the norm was made of these, so that each honest one is held against the others."""
     by_kind: dict[str, list[Asked]] = {}
-    honest = [number for number, kind in enumerate(found.kinds) if kind in HONEST]
-    for number, (kind, one) in enumerate(zip(found.kinds, asked, strict=True)):
+    honest = [number for number, kind in enumerate(kinds) if kind in HONEST]
+    for number, (kind, one, accuracy) in enumerate(zip(kinds, asked, accuracies, strict=True)):
         others = [asked[other] for other in honest if other != number]
         against = norm_of(norm, others) if own and kind in HONEST else norm
-        accuracy = float(found.right["test/as it is"][number].mean())
         by_kind.setdefault("honest" if kind in HONEST else kind, []).append((one, excess(one, against), accuracy))
     return by_kind
 
@@ -339,9 +340,7 @@ def main() -> None:
             parser.error("--write makes a norm of its own; leave out --against-the-norm")
         files = (NAMES["images"], NAMES["labels"], NORM)
         sample = load_sample(*(FOLDER / name for name in files))
-        against(sample, options.trainings, options.data)
-        if options.keep:
-            keep(sample, options.trainings, options.data)
+        against(sample, options.trainings, options.data, options.keep)
         return
     found = read(options.trainings[0])
     sample, at = chosen(found, torch.load(options.trainings[0] / "places.pt"), options.data)
@@ -349,14 +348,15 @@ def main() -> None:
     norm = norm_of(sample.norm, [one for kind, one in zip(found.kinds, asked, strict=True) if kind in HONEST])
     sample = Sample(sample.images, sample.labels, norm)
     print(f"{len(norm.hard_test)} hard test images; norm of {norm.models} honest models, spread {norm.spread:.4f}")
-    for kind, made in held(found, asked, norm, own=True).items():
+    for kind, made in held(found.kinds, asked, found.accuracies, norm, own=True).items():
         said(kind, made)
     looked_up(found, asked, sample)
     said("the reference's weights", [of_reference(sample, options.data)])
     for folder in options.trainings[1:]:
         others = read(folder)
         print(f"{folder}, which the norm has not seen:")
-        for kind, made in held(others, results(others, sample, at), norm, own=False).items():
+        asked = results(others, sample, at)
+        for kind, made in held(others.kinds, asked, others.accuracies, norm, own=False).items():
             said(kind, made)
     changes(found)
     if options.write:

@@ -58,6 +58,12 @@ class _Line:
     loaded: dict[str, tuple[wire.Failure, ...]] = field(default_factory=dict)
     unread: _Unread | None = None
 
+    def end(self) -> Ending | None:
+        """End the worker, and say how it ended; None where there is none."""
+        worker, self.worker, self.unread = self.worker, None, None
+        self.loaded.clear()
+        return worker.kill() if worker is not None else None
+
 
 class Student:
     """A submission's classes, by attribute: `student.MultiHeadAttention(dim=16, head_num=2)`; functions likewise.
@@ -80,8 +86,7 @@ class Student:
         self._untouched = untouched
         self._is_empty: dict[str, bool] = {}
         self._numbers = itertools.count(1)
-        self._line = _Line()
-        self._lines = {frozenset[str](): self._line}  # by the stand-ins that a worker has seen
+        self._own = self._line = _Line()  # another one while stand-ins are in use
         self.spent = 0.0  # seconds in which a worker was asked something, and had a core to run on
         self._allowed = assignment.config.limits.submission_seconds  # of these
         self._programs: dict[str, Program] = {}
@@ -148,9 +153,9 @@ class Student:
         """
         self._break_promises()
         self.standins = frozenset(names)
-        for others in self._lines.keys() - {frozenset(), self.standins}:
-            self._end(self._lines.pop(others))
-        self._line = self._lines.setdefault(self.standins, _Line())
+        if self._line is not self._own:
+            self._line.end()
+        self._line = _Line() if self.standins else self._own
 
     def once(self, key: Hashable, ask: Callable[[], Kind]) -> Kind:
         """What `ask` finds out, which is asked once for all checks that need it. Faults are raised and not kept."""
@@ -161,13 +166,8 @@ class Student:
         return found
 
     def close(self) -> None:
-        for line in self._lines.values():
-            self._end(line)
-
-    def _end(self, line: _Line) -> None:
-        if line.worker is not None:
-            worker, line.worker = line.worker, None
-            worker.kill()
+        for line in (self._line, self._own):
+            line.end()
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
@@ -341,17 +341,14 @@ class Student:
         line = self._line
         if line.worker is None:
             line.worker, line.number = self._sandbox.start(), next(self._numbers)
-            line.loaded.clear()
         return line.worker
 
     def _drop(self) -> Ending:
-        line = self._line
-        worker, line.worker, line.unread = line.worker, None, None
         self._break_promises()
-        line.number = next(self._numbers)
-        line.loaded.clear()
-        assert worker is not None
-        return worker.kill()
+        self._line.number = next(self._numbers)
+        ending = self._line.end()
+        assert ending is not None
+        return ending
 
     def new_handle(self) -> int:
         """A number for an object that is to be made."""
