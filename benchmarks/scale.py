@@ -25,7 +25,7 @@ import torch
 from measuring import machine, measured, spread
 
 ROOT = Path(__file__).resolve().parents[1]
-BATCHES = (32, 64, 128, 256, 512)
+BATCHES = (32, 64, 100, 128, 256, 512)
 SOLVED = ROOT / "reference/notebooks/solved"
 PART1, PART2 = "Assignment2-1_Transformer_from_scratch.ipynb", "Assignment2-2_Vit.ipynb"
 SIZE = {"patch_size": 4, "depth": 6, "num_heads": 4, "mlp_ratio": 2.0}

@@ -75,7 +75,7 @@ class CheckpointSpec(Frozen, frozen=True):
     fixed: dict[str, int | float | str] = {}
     classes: Count = 10
     class_names: tuple[str, ...] = ()  # by label, for people
-    batch: Count = 64  # images at once: the fastest, or nearly, for models of 50 thousand to 6 million parameters
+    batch: Count = 100  # images at once: the fastest, or nearly, for models of 50 thousand to 6 million parameters
 
 
 class ExperimentsSpec(Frozen, frozen=True):

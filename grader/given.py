@@ -18,7 +18,7 @@ from difflib import SequenceMatcher
 from grader.notebook import Notebook
 from grader.program import slice_program
 from grader.statements import Statement, code
-from grader.trees import below, once_a_node
+from grader.trees import FUNCTIONS, below, once_a_node
 
 # So long a line of # is no comment of a student's own.
 _ZONE = re.compile(r"\s*#{5,}\s*TO ?DO\s*#{5,}\s*")
@@ -33,8 +33,7 @@ _TRAINING = frozenset({
     "drop_last", "persistent_workers", "download", "root", "transform",
 })
 # fmt: on
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
+_DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 _UNSAID = {"ctx", "annotation", "returns", "type_comment", "type_params", "kind", "simple"}  # of a node's fields
 _MAX_SOURCE = 50_000  # characters of one definition; the longest that is given has about 2,000
 _MAX_ZONES = 100  # of one cell
@@ -196,8 +195,8 @@ def _definition(
         yield from _body(name, ours, theirs, training)
         return
     patched = any(_patches(name, piece) for piece in everything)
-    given = {child.node.name: child for child in ours.children() if isinstance(child.node, _FUNCTIONS)}
-    written = {child.node.name: child for child in theirs.children() if isinstance(child.node, _FUNCTIONS)}
+    given = {child.node.name: child for child in ours.children() if isinstance(child.node, FUNCTIONS)}
+    written = {child.node.name: child for child in theirs.children() if isinstance(child.node, FUNCTIONS)}
     if _bases(theirs.node) != _bases(ours.node) and not patched:
         yield Change(name, ours.is_locked, _text(ours.node), theirs.cell, theirs.line)
     for method, piece in given.items():
@@ -412,7 +411,7 @@ def _is_silent(node: object, way: _Way) -> bool:
 
 def _signature(node: ast.stmt) -> tuple[list[str], dict[str, str]]:
     """Names with their kinds, decorators included, and the defaults. Annotations say nothing."""
-    assert isinstance(node, _FUNCTIONS)
+    assert isinstance(node, FUNCTIONS)
     positional = [*node.args.posonlyargs, *node.args.args]
     names = [argument.arg for argument in positional] + [f"*, {argument.arg}" for argument in node.args.kwonlyargs]
     names += [f"*{argument.arg}" for argument in (node.args.vararg, node.args.kwarg) if argument]

@@ -47,8 +47,9 @@ def tidy(number: int) -> None:
 
     What refers to itself would else lie among later submissions' for a hundred of them, in pages that none can free.
     """
-    gc.collect(1)
-    if number % TRIM_AFTER == 0:  # what goes back to the system is soon asked for again
+    everything = number % TRIM_AFTER == 0
+    gc.collect(2 if everything else 1)
+    if everything:  # what goes back to the system is soon asked for again
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)
 

@@ -4,11 +4,14 @@ It ends when the last who uses it has ended, and holds the terminal or the pipe 
 way out takes half a second, with torch; there is nothing to put away.
 """
 
-from __future__ import annotations
-
 import atexit
+import gc
 import os
 
-import grader.unit  # noqa: F401
+gc.disable()  # what is imported becomes no garbage; to look for it took a tenth of the start
 
+import grader.unit  # noqa: E402, F401
+
+gc.freeze()
+gc.enable()
 atexit.register(os._exit, 0)  # not in the grading processes, which leave without this way out

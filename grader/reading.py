@@ -16,7 +16,7 @@ from typing import Any
 from grader.notebook import Notebook
 from grader.statements import Statement, code
 from grader.tables import Number
-from grader.trees import below, children, once_a_node
+from grader.trees import FUNCTIONS, below, children, once_a_node
 from grader.values import MAX_ITEMS, UNKNOWN, Class, Function, Object, call, call_method, is_number, item, operate
 
 _MAX_STEPS = 100_000
@@ -111,8 +111,8 @@ class _Reader:
         for statement in self.statements:
             if isinstance(statement.node, ast.ClassDef) and _is_network(statement.node):
                 continue
-            for node in _functions(statement.node):
-                if node not in self.visited:
+            for node in (statement.node, *_functions(statement.node)):
+                if isinstance(node, FUNCTIONS) and node not in self.visited:
                     with contextlib.suppress(RecursionError):
                         self.call_function(Function(node, statement.cell, statement.offset), [], {})
 
@@ -158,7 +158,7 @@ class _Reader:
             self.run_one(node)
 
     def run_one(self, node: ast.stmt) -> None:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(node, FUNCTIONS):
             self.frame.values[node.name] = Function(node, self.frame.cell, self.frame.offset)
         elif isinstance(node, ast.ClassDef):
             self.frame.values[node.name] = Class(node, self.class_values(node), self.frame.cell, self.frame.offset)
@@ -452,9 +452,8 @@ def _is_cuda(node: ast.expr) -> bool:
 
 @once_a_node
 def _functions(node: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """The functions that it defines, itself the first if it is one."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [one for one in (node, *below(node)) if isinstance(one, kinds)]
+    """The functions that stand in it; itself is none of them, as in `below`."""
+    return [one for one in below(node) if isinstance(one, FUNCTIONS)]
 
 
 @once_a_node

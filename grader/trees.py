@@ -11,6 +11,7 @@ import ast
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = {"id", "attr", "kind", "type_comment"}  # fields of text
 _LEFT_OUT = {"ctx", "op", "ops"}
 
@@ -19,7 +20,10 @@ _UNASKED = object()
 
 
 def once_a_node(ask: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
-    """A function of one node that is asked once for each. Whoever gets the answer leaves it as it is."""
+    """A function of one node that is asked once for each. Whoever gets the answer leaves it as it is.
+
+    The answer must not have the node itself in it: they would hold each other until the garbage collector comes by.
+    """
     kept = f"_{ask.__module__}.{ask.__qualname__}"
 
     def asked(node: Any) -> Answer:
@@ -52,10 +56,7 @@ def children(node: ast.AST) -> list[ast.AST]:
 
 @once_a_node
 def below(node: ast.AST) -> tuple[ast.AST, ...]:
-    """All nodes inside this one, level by level, as `ast.walk` gives them; itself is none of them.
-
-    (With itself it would hold on to itself, and only the garbage collector could end it.)
-    """
+    """All nodes inside this one, level by level, as `ast.walk` gives them; itself is none of them."""
     found = children(node)
     for inner in found:  # grows meanwhile
         found += children(inner)

@@ -196,7 +196,7 @@ def test_settings_are_found_wherever_they_stand(old: str, new: str, hand_in: Han
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [("y if len(x) != 64 else y[:5]", "expected (64, 10)"), ("y if len(x) != 64 else y > 0", "expected are logits")],
+    [("y if len(x) != 100 else y[:5]", "expected (100, 10)"), ("y if len(x) != 100 else y > 0", "expected are logits")],
 )
 def test_what_are_no_logits_fails_the_accuracy_alone(answer: str, words: str, hand_in: HandIn, graded: Graded) -> None:
     hand_in.edit("class VisionTransformer(nn.Module):", "class _Base(nn.Module):")
@@ -221,6 +221,6 @@ def test_a_model_too_slow_for_its_limit_is_told_so_after_a_few_batches_with_the_
     record = grade(hand_in.pack(tmp_path), hurried, sandbox, Options(criteria=frozenset({"accuracy"})))
     (check,) = criterion(record, "accuracy").checks
     assert check.verdict is Verdict.TIMEOUT
-    assert "the model is too slow: 192 of 10000 images took" in check.message  # of batches of 64
+    assert "the model is too slow: 300 of 10000 images took" in check.message  # of batches of 100
     assert "allowed are 5" in check.message
-    assert check.evidence["estimate"] >= 39  # 157 times a quarter of a second
+    assert check.evidence["estimate"] >= 25  # 100 times a quarter of a second

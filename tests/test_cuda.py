@@ -93,3 +93,11 @@ def test_nothing_is_compiled(worker: Worker, decorator: str) -> None:
     value = answer(worker, code, "def answer():\n    return double(torch.ones(1))")
     assert isinstance(value, torch.Tensor)
     assert value.item() == 2.0
+
+
+def test_a_compiled_model_is_itself_and_imports_no_compiler(worker: Worker) -> None:
+    made = (
+        "import torch\nclass Net(torch.nn.Linear): pass\nnet = torch.compile(Net(2, 2), fullgraph=True)\nnet.compile()"
+    )
+    asked = "return [type(net).__name__, len(net(torch.zeros(1, 2))), 'torch._dynamo' in sys.modules]"
+    assert answer(worker, made, f"import sys\ndef answer():\n    {asked}") == ["Net", 1, False]

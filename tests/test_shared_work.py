@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import itertools
 import shutil
@@ -22,9 +23,11 @@ from grader.assignment import Assignment, load_assignment
 from grader.checking.student import Student
 from grader.checkpoint import Evaluation, TrainedModel
 from grader.errors import Died, Raised
+from grader.given import compare
 from grader.notebook import Cell, Notebook
 from grader.pipeline import Options, grade
 from grader.program import slice_program
+from grader.reading import read_settings
 from grader.records import Answers, CheckpointResult, NoiseResult
 from grader.sandbox.process import WarmProcess
 from grader.statements import code
@@ -320,6 +323,18 @@ def test_what_refers_to_itself_is_gone_before_the_next_submission_is_graded(monk
     finally:
         gc.enable()
     assert [ring() for ring in left] == [None]
+
+
+def test_what_is_found_out_about_a_statement_does_not_hold_it() -> None:
+    """Else the two would hold each other when the cell is forgotten, and a class's memory would grow."""
+    cell = "import torch\ndef train():\n    def inner():\n        return 4\n    torch.save(inner(), 'a')\ntrain()"
+    read_settings(notebook(cell), ("depth", "embed_dim"), "Mlp")
+    compare(notebook(cell), notebook(cell.replace("4", "3")), ("Mlp",), ("depth",))
+    nodes = [node for statement in code(notebook(cell)).statements for node in ast.walk(statement.node)]
+    kept = [(node, found) for node in nodes for name, found in vars(node).items() if name.startswith("_grader.")]
+    assert {type(found) for _, found in kept} >= {tuple, list, bool}
+    holding = [node for node, found in kept if found is node or any(one is node for one in gc.get_referents(found))]
+    assert not holding
 
 
 # ---- the start ------------------------------------------------------------------------------------------------------

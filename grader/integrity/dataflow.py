@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from grader.integrity.expressions import Expressions, Names, Node, Scope, hashed
+from grader.trees import FUNCTIONS
 
 _SILENT = frozenset({"print", "display"})
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Reader(Expressions):
     def statement(self, node: ast.stmt, scope: Scope) -> None:
         if isinstance(node, ast.ClassDef):
             self._class(node, scope)
-        elif isinstance(node, _FUNCTIONS):
+        elif isinstance(node, FUNCTIONS):
             self._function(node, scope)
         elif not _is_silent(node):
             plain = self._plain(node)

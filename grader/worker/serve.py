@@ -42,6 +42,7 @@ def serve(sock: socket.socket, limits: wire.WorkerLimits) -> None:
 def answer_all(sock: socket.socket, with_gpu: bool = False) -> None:
     """Say that the worker is ready, then answer until the end of file."""
     torch.set_num_threads(1)
+    objects.compile_nothing()
     state = State(with_gpu)
     wire.send(sock, wire.Value(value="ready"))
     while True:
