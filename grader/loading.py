@@ -76,9 +76,8 @@ class Weights:
         """The tensors of the `.pth`, read inside the worker with the model's class at hand."""
         assert self._data is not None
         self._student.load(self.spec.class_name)
-        data = torch.frombuffer(bytearray(self._data), dtype=torch.uint8)
         try:
-            reply = self._ask(wire.LoadCheckpoint(data=data))
+            reply = self._ask(wire.LoadCheckpoint(data=self._data))
         except Fault as fault:
             if fault.evidence.get("exception") == "BadCheckpoint":
                 text = fault.message.removeprefix("BadCheckpoint: ")

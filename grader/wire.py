@@ -170,9 +170,9 @@ class Forget(Request, frozen=True, tag="forget"):
 
 
 class LoadCheckpoint(Request, frozen=True, tag="load_checkpoint"):
-    """Read a `.pth` (payload tensor `data`, uint8) with weights_only=True; answer with a `Checkpoint`."""
+    """Read a `.pth` with weights_only=True; answer with a `Checkpoint`."""
 
-    data: Any
+    data: bytes
     max_tensors: int = MAX_TENSORS
 
 
@@ -427,7 +427,7 @@ def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind, ext_hook=_named_tensor)
 
 
-def decode(header: bytes, payload: bytes, kind: Any) -> Any:
+def decode(header: bytes | memoryview, payload: bytes, kind: Any) -> Any:
     """One message of type `kind`. Raises WireError for anything else."""
     _HELD.tensors = _tensors(payload)
     try:
@@ -470,17 +470,23 @@ def receive(sock: socket.socket, kind: Any, caps: Caps, deadline: float | None =
             f"a frame claims {header_length} + {payload_length} bytes; at most {caps.header} + {caps.payload} are read"
         )
     frame = memoryview(exactly(sock, header_length + payload_length, deadline))
-    return decode(bytes(frame[:header_length]), bytes(frame[header_length:]), kind)
+    return decode(frame[:header_length], bytes(frame[header_length:]), kind)
 
 
-def exactly(sock: socket.socket, length: int, deadline: float | None) -> bytearray:
-    """`length` bytes. Raises TimeoutError at the deadline, EOFError at the end."""
+def exactly(sock: socket.socket, length: int, deadline: float | None) -> bytes | bytearray:
+    """`length` bytes. Raises TimeoutError at the deadline, EOFError at the end.
+
+    Whoever sets no deadline trusts the other side: memory for all of it is taken at once, and nothing is copied.
+    """
+    most, flags = (1 << 20, 0) if deadline is not None else (length, socket.MSG_WAITALL)
     data = bytearray()
     while len(data) < length:
         _arm(sock, deadline)
-        piece = sock.recv(min(length - len(data), 1 << 20))
+        piece = sock.recv(min(length - len(data), most), flags)
         if not piece:
             raise EOFError("the other side has closed the connection")
+        if len(piece) == length:
+            return piece
         data += piece
     return data
 
