@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-
 from grader import wire
 from grader.assignment import Assignment, CheckpointSpec
 from grader.checking.student import ObjectProxy, Student, expect

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from conftest import ROOT
 
+from attacks import weak_workers
 from attacks.attack import Work
 from attacks.catalogue import ATTACKS
 from attacks.field import Field
@@ -60,6 +62,15 @@ def test_a_weakened_grader_is_right_about_those_who_do_not_attack(
     right, wrong = control(weakening, target, place, tmp_path)
     assert [points(right), points(wrong)] == [points(without("right")), points(without("wrong"))]
     assert gains(right) == gains(wrong) == place.signs() == []
+
+
+@pytest.mark.parametrize("weakening", [n for n, make in WEAKENINGS.items() if make.__module__ == weak_workers.__name__])
+def test_a_weakened_worker_can_be_made(weakening: str, target: Assignment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each of them changes still stands in the worker's files: told here, not when all are run, on demand."""
+    opened = mock.MagicMock()
+    monkeypatch.setattr(weak_workers, "open_sandbox", opened)
+    with WEAKENINGS[weakening](target):
+        opened.assert_called_once()
 
 
 def test_each_attack_names_a_grader_against_which_it_succeeds() -> None:

@@ -278,12 +278,11 @@ def any_answer_will_do(assignment: Assignment) -> Weakened:
 def trusting_judge(assignment: Assignment) -> Weakened:
     """A judge that compares with the weights that the student's code says it has, after it has answered."""
 
-    def randomise(theirs: Any, seed: int = 0) -> Any:
-        return theirs.state()
+    def hold(theirs: student.ObjectProxy, tensors: dict[str, torch.Tensor], _: Any) -> None:
+        theirs.load(tensors)
 
-    with open_sandbox("auto", LIMITS) as warm, contextlib.ExitStack() as stack:
-        for place in ("grader.checking.randomise", "grader.checking.roles.randomise"):
-            stack.enter_context(mock.patch(place, randomise))
+    said = property(lambda theirs: theirs.state())
+    with open_sandbox("auto", LIMITS) as warm, mock.patch.multiple(student.ObjectProxy, hold=hold, weights=said):
         yield assignment, warm
 
 

@@ -96,15 +96,18 @@ def _changed(tier: str, *changes: tuple[str, str, str]) -> Iterator[WarmProcess]
 @contextlib.contextmanager
 def keeps_descriptors(assignment: Assignment) -> Weakened:
     """A worker that closes none of the descriptors that it was born with."""
-    with _changed("auto", ("worker/serve.py", "    keep_only({sock.fileno()})\n", "")) as warm:
+    with _changed("auto", ("worker/serve.py", "    keep_only({sock.fileno(), *gpu.descriptors()})\n", "")) as warm:
         yield assignment, warm
 
 
 @contextlib.contextmanager
 def keeps_capabilities(assignment: Assignment) -> Weakened:
     """A worker with all the capabilities that its own namespaces give, and without a filter: it harms these alone."""
-    walls = "        drop_privileges()\n        syscalls.install()\n"
-    with _changed("bwrap", ("worker/confine.py", walls, "        pass\n")) as warm:
+    changes = [
+        ("worker/confine.py", "        drop_privileges()\n", ""),
+        ("worker/confine.py", "        syscalls.install()\n", ""),
+    ]
+    with _changed("bwrap", *changes) as warm:
         yield assignment, warm
 
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from grader.records import Record, from_json, to_json
 from grader.sandbox.tiers import open_sandbox
 
 PATIENCE = 60.0  # seconds; a judge that takes longer is one that was stopped
+NO_WEAKENING = 70  # the exit code where it could not be made: nothing was attacked
 
 WEAKENINGS: dict[str, Callable[[Assignment], Any]] = {
     name: weakening
@@ -111,6 +113,7 @@ def _run(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return "the grader hung", [], []
+    assert process.returncode != NO_WEAKENING, f"{weakening} cannot be made: {errors.strip()[-300:]}"
     if not written.exists() or process.returncode:
         return f"the grader itself ended ({process.returncode}): {errors.strip()[-300:]}", [], []
     records, remaining = json.loads(written.read_text())
@@ -120,7 +123,12 @@ def _run(
 def main(written: str, weakening: str, name: str, folder: str, told: str) -> None:
     assignment, place, archives = load_assignment(Path(folder)), json.loads(told), Path(written).parent
     plant_key()
-    with WEAKENINGS[weakening](assignment) as (weak, sandbox):
+    with contextlib.ExitStack() as stack:
+        try:
+            weak, sandbox = stack.enter_context(WEAKENINGS[weakening](assignment))
+        except Exception:  # noqa: BLE001 - whatever it is, no attack has run
+            traceback.print_exc()
+            sys.exit(NO_WEAKENING)
         if not name:
             records = [honest("right", weak, sandbox, archives), honest("wrong", weak, sandbox, archives)]
         else:
