@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import time
 from random import Random
 from typing import Any, cast
 
@@ -105,13 +106,13 @@ class Pieces:
     def settimeout(self, seconds: float | None) -> None:
         pass
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, _: int) -> bytes:
         return self._stream.read(min(size, 1000))
 
 
 def read(data: bytes) -> None:
     try:
-        reply = wire.receive(cast("socket.socket", Pieces(data)), wire.AnyReply, wire.Caps())
+        reply = wire.receive(cast("socket.socket", Pieces(data)), wire.AnyReply, wire.Caps(), time.monotonic() + 60)
     except EOFError:
         return
     except WireError as error:
