@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,13 +24,22 @@ def start_fork_server() -> None:
 def interrupts_held() -> Iterator[None]:
     """A Ctrl-C in here is heard at the end of the block; a process that is started in here never hears one.
 
+    The mask is what a process that is started inherits. In this one a thread of numpy's may hear it in place of the one
+    that has the mask, and Python would tell the main thread all the same: there it is noted meanwhile.
     Where a system has no masks of signals, it is heard at once, as ever.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    heard: list[int] = []
+    main = threading.current_thread() is threading.main_thread()  # it alone may set what hears a signal
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if main:
+            signal.signal(signal.SIGINT, handler or signal.SIG_DFL)  # None: what C set, and Python cannot set again
+        if heard:
+            signal.raise_signal(signal.SIGINT)

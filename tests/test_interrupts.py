@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 from conftest import ROOT
@@ -24,6 +26,24 @@ def test_an_interrupt_in_the_block_is_heard_at_its_end() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert heard == ["last line", "interrupt", "interrupt"]
+
+
+def test_an_interrupt_that_another_thread_hears_waits_as_well() -> None:
+    """A thread that was there before has no mask, as numpy's have none: the kernel gives it the signal."""
+    heard: list[str] = []
+    before, done = signal.signal(signal.SIGINT, lambda *_: heard.append("interrupt")), threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    try:
+        with interrupts_held():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            heard.append("last line")
+    finally:
+        signal.signal(signal.SIGINT, before)
+        done.set()
+        other.join()
+    assert heard == ["last line", "interrupt"]
 
 
 def test_what_is_started_in_the_block_never_hears_one() -> None:
