@@ -46,6 +46,7 @@ def tidy(number: int) -> None:
     """After the `number`-th submission of many: what it left is put away, so that a long class takes no more memory.
 
     What refers to itself would else lie among later submissions' for a hundred of them, in pages that none can free.
+    Now and then everything is looked through: what a collection met while it was in use, later ones pass over.
     """
     everything = number % TRIM_AFTER == 0
     gc.collect(2 if everything else 1)
