@@ -223,7 +223,10 @@ class Frame(Frozen, frozen=True):
 
 
 class ModuleInfo(Frozen, frozen=True):
-    """One submodule: its path, its class and that class's bases, and the plain numbers among its attributes."""
+    """One submodule: its path, its class and that class's bases, and the plain numbers among its attributes.
+
+    bases: the names that the classes were given, and those under which the program knows them besides.
+    """
 
     path: str
     bases: tuple[str, ...]

@@ -174,6 +174,53 @@ def test_a_layer_that_is_not_there_is_counted(assignment: Assignment) -> None:
         adopt(theirs, Two("norm1", "norm2"), lambda: None)
 
 
+def test_what_a_class_was_found_to_be_is_known_where_another_holds_it(assignment: Assignment) -> None:
+    """Its tensors, which fit nothing by shape, are ours by the places that its own pairing has shown."""
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = nn.Linear(4, 8, bias=False)  # of the second, then of the first
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            second, first = self.rows.weight.split(4)
+            return x @ first.T @ second.T
+
+    class Linears(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4, bias=False)
+            self.second = nn.Linear(4, 4, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x))  # type: ignore[no-any-return]
+
+    class Holder(nn.Module):
+        def __init__(self, part: nn.Module) -> None:
+            super().__init__()
+            self.part = part
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.part(x)  # type: ignore[no-any-return]
+
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    Both.__name__ = Linears.__name__ = "Part"
+    alone = proxy(Both(), assignment)
+    alone.class_name = "Part"
+    randomise(alone)
+    holder, ours = proxy(Holder(Both()), assignment), Holder(Linears())
+    randomise(holder)
+    with pytest.raises(Failed, match="expected 1 Part, found 0"):
+        adopt(holder, ours, lambda: assert_close(holder(x), ours(x).detach()), units=["Part"])
+    of_its_own = Linears()
+    adopt(alone, of_its_own, lambda: assert_close(alone(x), of_its_own(x).detach()))
+    holder.readings.update(alone.readings)  # two students' in here, one's in earnest
+    adopt(holder, ours, lambda: assert_close(holder(x), ours(x).detach()), units=["Part"])
+    held = holder.weights
+    assert held is not None
+    assert torch.equal(ours.part.get_parameter("second.weight"), held["part.rows.weight"][:4])
+
+
 # ---- a worker that misbehaves ---------------------------------------------------------------------------------------
 
 

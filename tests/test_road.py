@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 from conftest import PART1, PART2, ROOT, HandIn, criterion, lost
 
+from grader import bank
 from grader.assignment import Assignment
 from grader.pipeline import Options, grade
 from grader.records import Blame, Record, Verdict, to_json
@@ -74,6 +76,28 @@ def test_a_wrong_scale_costs_attention_its_points_and_leaves_the_layers_theirs(h
     checks = {check.id: check for check in criterion(record, "attention").checks}
     assert checks["attention.scaled_dot_product"].verdict is Verdict.FAILED
     assert any("stand-in" in check.message for check in criterion(record, "encoder").checks)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "attention_alias",  # bound to the name that is asked for, and of another
+        "attention_fused_kv",
+        "attention_fused_rows_per_head",
+        "attention_layers_per_head",
+        "mlp_act_in_forward",
+        "mlp_module_list",
+    ],
+)
+def test_a_layer_is_judged_with_the_students_own_parts_however_they_are_built(
+    name: str, assignment: Assignment, sandbox: WarmProcess, tmp_path: Path
+) -> None:
+    variant = next(variant for variant in bank.load_variants(assignment) if variant.id == name)
+    for role, notebook in bank.varied(bank.solutions(assignment), variant).items():
+        nbformat.write(notebook, tmp_path / assignment.config.files[role].master)  # type: ignore[no-untyped-call]
+    criteria = frozenset({"attention", "encoder", "decoder", "mlp", "vit_attention", "block", "vit"})
+    record = grade(tmp_path, assignment, sandbox, Options(accuracy=False, criteria=criteria))
+    assert {check.id: check.message for c in record.criteria for check in c.checks if check.message} == {}
 
 
 DEADLY = {

@@ -11,10 +11,10 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -34,6 +34,7 @@ FLOATING = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32
 FLOATING["bfloat16"] = torch.bfloat16
 
 Weights = dict[str, torch.Tensor]
+Readings = dict[Hashable, "Weights | None"]  # by the form of a class; None: as it stands
 
 
 @contextmanager
@@ -115,6 +116,8 @@ def adopt(
         try:
             with following.recorded(ours) if followed else nullcontext() as recorded:
                 agrees()
+            if theirs.weights is not None:
+                _note_reading(theirs, theirs.weights, ours, units, heads, tried)
             return
         except Failed as failure:
             first = first or failure
@@ -134,30 +137,80 @@ def pairings(theirs: ObjectProxy, ours: nn.Module, units: Sequence[str], heads: 
 
     They are the values that `randomise` has sent, if it was called.
     """
-    given = theirs.weights
-    state = theirs.state() if given is None else given
+    own = {name for name, _ in ours.named_buffers()} & {info.name for info in theirs.tensors if info.kind == "buffer"}
+    # A mutant of the reference may hold as a buffer what must be learned; the reference itself has none to fill.
+    buffers = {name: tensor for name, tensor in theirs.state().items() if name in own} if own else {}
+    state = theirs.state() if theirs.weights is None else theirs.weights
+    for weights in _candidates(theirs, state, ours, units, heads):
+        yield weights | buffers
+
+
+def _candidates(
+    theirs: ObjectProxy, state: Weights, ours: nn.Module, units: Sequence[str], heads: int
+) -> Iterator[Weights]:
+    """Their parameters of `state`, whatever it holds, in the places of ours, in all plausible ways. Raises Failed."""
     learned = {
         info.name: state[info.name] for info in theirs.tensors if info.kind == "parameter" and info.name in state
     }
-    their_parts = _parts([(m.path, m.bases) for m in theirs.modules], learned, units)
+    their_parts = _parts([(m.path, m.bases) for m in theirs.modules], learned, units, theirs.readings)
     our_kinds = [(path, tuple(k.__name__ for k in type(module).__mro__)) for path, module in ours.named_modules()]
     our_parts = _parts(our_kinds, dict(ours.named_parameters()), units)
-    # A mutant of the reference may hold as a buffer what must be learned; the reference itself has none to fill.
-    own = {name for name, _ in ours.named_buffers()} & {info.name for info in theirs.tensors if info.kind == "buffer"}
-    buffers = {name: tensor for name, tensor in theirs.state().items() if name in own} if own else {}
     refusal: Failed | None = None
     fitted = False
     for parts in _writings(their_parts, our_parts, heads):
         try:
             for weights in _pairings(our_parts, parts):
                 fitted = True
-                yield weights | buffers
+                yield weights
         except Failed as failure:
             refusal = refusal or failure
         if fitted and parts is their_parts and not any(part.is_own_linear for part in parts):
             return  # what fits as it stands needs no taking apart
     if refusal is not None and not fitted:
         raise refusal
+
+
+# ---- what a class's own criterion has found out ---------------------------------------------------------------------
+
+
+def _note_reading(
+    theirs: ObjectProxy, weights: Weights, ours: nn.Module, units: Sequence[str], heads: int, number: int
+) -> None:
+    """Keep how the pairing with this number, which agreed, makes our parameters of their `weights`.
+
+    A layer may hold an object of this class. There it is a unit and not taken apart, so that a fused q, k, v, say,
+    would fit nothing.
+    """
+    own: Weights = dict(ours.named_parameters())
+    form = _form(theirs.class_name, weights, own)
+    if form in theirs.readings:
+        return
+    places, count = {}, 1  # 0 stands for a zero: a bias that is not there
+    for name, tensor in weights.items():
+        places[name] = torch.arange(count, count + tensor.numel()).view(tensor.shape)
+        count += tensor.numel()
+    found = next(itertools.islice(_candidates(theirs, places, ours, units, heads), number - 1, None))
+    reading = {name: tensor.long() for name, tensor in found.items()}
+    plain = next(_plain_fits(_Part("", "unit", own), _Part("", "unit", places)), {})
+    as_it_stands = plain.keys() == {f"unit.{name}" for name in reading} and all(
+        torch.equal(plain[f"unit.{name}"].long(), tensor) for name, tensor in reading.items()
+    )
+    theirs.readings[form] = None if as_it_stands else reading
+
+
+def _form(unit: str, theirs: Weights, ours: Weights) -> Hashable:
+    """What a reading holds for: objects of this class with tensors of these names and shapes."""
+    return unit, *(tuple((name, tuple(t.shape)) for name, t in state.items()) for state in (theirs, ours))
+
+
+def _read(tensors: Weights, reading: Weights) -> Weights:
+    """Ours, made of theirs. reading: for each of our values, its place among all of theirs, the first being 1."""
+    values = [tensor.flatten() for tensor in tensors.values()]
+    flat = torch.cat([values[0].new_zeros(1), *values])
+    return {name: flat[places] for name, places in reading.items()}
+
+
+# ---- parts ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -168,6 +221,7 @@ class _Part:
     path: str
     tensors: Weights
     bases: tuple[str, ...] = ()
+    readings: Readings = field(default_factory=dict)
 
     @property
     def is_own_linear(self) -> bool:
@@ -184,7 +238,9 @@ class _Part:
         return (self.unit, *(tuple(tensor.shape) for tensor in self.tensors.values()))
 
 
-def _parts(modules: list[tuple[str, tuple[str, ...]]], state: Weights, units: Sequence[str]) -> list[_Part]:
+def _parts(
+    modules: list[tuple[str, tuple[str, ...]]], state: Weights, units: Sequence[str], readings: Readings | None = None
+) -> list[_Part]:
     parts: list[_Part] = []
     taken: list[str] = []
     for path, bases in modules:
@@ -200,7 +256,7 @@ def _parts(modules: list[tuple[str, tuple[str, ...]]], state: Weights, units: Se
             if name.startswith(prefix) and (unit or "." not in name[len(prefix) :])
         }
         if own:
-            parts.append(_Part(unit, path, own, bases))
+            parts.append(_Part(unit, path, own, bases, readings or {}))
     return parts
 
 
@@ -228,9 +284,16 @@ def _ways(mine: list[_Part], candidates: list[_Part]) -> Iterator[Weights]:
 
 
 def _fits(mine: _Part, other: _Part) -> Iterator[Weights]:
-    """The ways in which one part's tensors can be another's; none if they cannot."""
+    """The ways in which one part's tensors can be another's, what was found out about the class first."""
     if mine.unit != other.unit:
         return
+    if mine.unit and (reading := other.readings.get(_form(mine.unit, other.tensors, mine.tensors))):
+        yield {mine.full(name): tensor for name, tensor in _read(other.tensors, reading).items()}
+    yield from _plain_fits(mine, other)
+
+
+def _plain_fits(mine: _Part, other: _Part) -> Iterator[Weights]:
+    """The same from names, shapes and order alone; none if they cannot."""
     wanted, values = list(mine.tensors), list(other.tensors.values())
     if mine.path and len(values) > len(wanted):  # beside the layers, the class itself may own what plays no part
         return

@@ -95,6 +95,7 @@ class Student:
         self._promises: list[Promise[Any]] = []  # not asked as yet
         self._handles = itertools.count(1)
         self._found_out: dict[tuple[Hashable, frozenset[str]], Any] = {}
+        self.readings: dict[Hashable, dict[str, torch.Tensor] | None] = {}  # see `roles`
 
     def behind(self, sandbox: Sandbox) -> Student:
         """The same submission in another sandbox."""
@@ -498,12 +499,17 @@ class ObjectProxy:
 
     def __init__(self, student: Student, class_name: str, handle: int, made: Promise[wire.Made]) -> None:
         self._student = student
-        self._class = class_name
+        self.class_name = class_name
         self._handle = handle
         self._made = made
         self._born = student.generation
         self._weights: Promise[dict[str, torch.Tensor]] | None = None
         self.steps: list[following.Step] = []  # of the last call, where calls are followed
+
+    @property
+    def readings(self) -> dict[Hashable, dict[str, torch.Tensor] | None]:
+        """What is known of the submission's classes, for all of its objects."""
+        return self._student.readings
 
     @property
     def modules(self) -> tuple[wire.ModuleInfo, ...]:
@@ -521,7 +527,7 @@ class ObjectProxy:
     @property
     def handle(self) -> int:
         if self._born != self._student.generation:
-            raise Died(f"{self._class} is gone: its process has ended", {})
+            raise Died(f"{self.class_name} is gone: its process has ended", {})
         return self._handle
 
     def __call__(self, *args: Any, training: bool = False, seed: int | None = None, **kwargs: Any) -> torch.Tensor:
@@ -529,9 +535,11 @@ class ObjectProxy:
         return self._output(self.call("forward", *args, training=training, seed=seed, **kwargs))
 
     def _output(self, value: Any) -> torch.Tensor:
-        output = assert_tensor(value, f"the output of {self._class}")
+        output = assert_tensor(value, f"the output of {self.class_name}")
         if not output.is_floating_point():  # checks subtract answers, which truth values refuse
-            raise Failed(f"the output of {self._class} holds {output.dtype}, expected are floating-point numbers", {})
+            raise Failed(
+                f"the output of {self.class_name} holds {output.dtype}, expected are floating-point numbers", {}
+            )
         return output
 
     def __getattr__(self, name: str) -> Any:
@@ -563,7 +571,7 @@ class ObjectProxy:
         request = wire.Call(handle=self.handle, method="forward", args=(inputs,), batch=size, threads=threads)
         answers = next(self._values([request], seconds))
         if not isinstance(answers, list) or len(answers) != -(-len(inputs) // size):
-            raise Died(f"{self._class} broke the connection to the grader: it does not answer batch by batch", {})
+            raise Died(f"{self.class_name} broke the connection to the grader: it does not answer batch by batch", {})
         return answers
 
     def forward_on_gpu(self, inputs: torch.Tensor, seconds: float) -> Any:
@@ -614,10 +622,10 @@ class ObjectProxy:
         )
 
     def _values(self, requests: Sequence[wire.Call], seconds: float | None) -> Iterator[Any]:
-        replies = self._student.ask_each(requests, self._class, seconds, explained=self._explained)
+        replies = self._student.ask_each(requests, self.class_name, seconds, explained=self._explained)
         for request, reply in zip(requests, replies, strict=True):
             if isinstance(reply, wire.NotFound):
-                raise Missing(f"{self._class} has no {request.path + '.' if request.path else ''}{request.method}")
+                raise Missing(f"{self.class_name} has no {request.path + '.' if request.path else ''}{request.method}")
             value = expect(reply, wire.Value).value
             if request.follow:
                 value, self.steps = following.read_steps(value, (*request.args, *request.kwargs.values()))
@@ -625,22 +633,22 @@ class ObjectProxy:
 
     def state(self) -> dict[str, torch.Tensor]:
         """All parameters and buffers by name."""
-        return self._state(self._student.ask(wire.GetState(handle=self.handle), self._class))
+        return self._state(self._student.ask(wire.GetState(handle=self.handle), self.class_name))
 
     def _state(self, reply: wire.AnyReply) -> dict[str, torch.Tensor]:
         value = expect(reply, wire.Value).value
         if not isinstance(value, dict) or not all(isinstance(t, torch.Tensor) for t in value.values()):
-            raise Died(f"{self._class} broke the connection to the grader: its state is no set of tensors", {})
+            raise Died(f"{self.class_name} broke the connection to the grader: its state is no set of tensors", {})
         if value.keys() != {info.name for info in self.tensors}:
-            raise Failed(f"{self._class} changes the names of its parameters while it runs", {})
+            raise Failed(f"{self.class_name} changes the names of its parameters while it runs", {})
         for info in self.tensors:
             if tuple(value[info.name].shape) != info.shape:
-                raise Failed(f"{self._class} changes the shape of its parameters while it runs", {})
+                raise Failed(f"{self.class_name} changes the shape of its parameters while it runs", {})
         return value
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Overwrite the named parameters and buffers."""
-        expect(self._student.ask(wire.SetState(handle=self.handle, tensors=dict(tensors)), self._class), wire.Value)
+        expect(self._student.ask(wire.SetState(handle=self.handle, tensors=dict(tensors)), self.class_name), wire.Value)
 
     def hold(
         self, tensors: Mapping[str, torch.Tensor], held: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
@@ -650,13 +658,13 @@ class ObjectProxy:
         held: gets all of them as they then are, and gives those that `weights` is to be; may raise a Fault.
         """
         setting = wire.SetState(handle=self.handle, tensors=dict(tensors))
-        taken = self._student.promise(setting, self._class, lambda reply: held(self._state(reply)), self._explained)
+        taken = self._student.promise(setting, self.class_name, lambda reply: held(self._state(reply)), self._explained)
         self._weights = taken
 
     def _explained(self, fault: Fault) -> Fault:
         if fault.evidence.get("exception") != "NameError":
             return fault
-        return Raised(self._student.explained(fault.message, self._class), fault.evidence)
+        return Raised(self._student.explained(fault.message, self.class_name), fault.evidence)
 
     def of_class(self, *names: str) -> list[wire.ModuleInfo]:
         """The submodules that are instances of one of the named classes, outermost only."""
@@ -670,7 +678,7 @@ class ObjectProxy:
     def forget(self) -> None:
         """Let the worker drop the object."""
         with contextlib.suppress(Fault):
-            self._student.ask(wire.Forget(handle=self.handle), self._class)
+            self._student.ask(wire.Forget(handle=self.handle), self.class_name)
 
 
 def expect(reply: wire.AnyReply, kind: type[Kind]) -> Kind:

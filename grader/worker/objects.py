@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -40,8 +41,20 @@ def plain(value: Any, depth: int = 0) -> Any:
     raise TypeError(f"a {type(value).__name__} is neither a tensor nor a plain value")
 
 
-def describe(value: Any) -> tuple[tuple[ModuleInfo, ...], tuple[TensorInfo, ...]]:
-    """The submodules and the tensors of a module; both empty for anything else."""
+def other_names(namespace: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Classes, by their id, that stand there under names which are not their own: `MultiHeadAttention = MHA`."""
+    own_name = type.__dict__["__name__"].__get__  # a metaclass may have ideas of its own, of hashes too
+    found: dict[int, list[str]] = {}
+    for name, value in namespace.items():
+        if issubclass(type(value), type) and own_name(value) != name:
+            found.setdefault(id(value), []).append(name)
+    return found
+
+
+def describe(
+    value: Any, names: Mapping[int, Sequence[str]] = MappingProxyType({})
+) -> tuple[tuple[ModuleInfo, ...], tuple[TensorInfo, ...]]:
+    """The submodules and the tensors of a module; both empty for anything else. names: `other_names` of classes."""
     if not isinstance(value, nn.Module):
         return (), ()
     modules = []
@@ -51,7 +64,8 @@ def describe(value: Any) -> tuple[tuple[ModuleInfo, ...], tuple[TensorInfo, ...]
             for name, number in vars(module).items()
             if isinstance(number, (bool, int, float)) and abs(number) < 2**62
         }
-        bases = tuple([kind.__name__ for kind in type(module).__mro__ if kind not in (object, nn.Module)])
+        kinds = [kind for kind in type(module).__mro__ if kind not in (object, nn.Module)]
+        bases = tuple([name for kind in kinds for name in (kind.__name__, *names.get(id(kind), ()))])
         children = tuple(dict(module.named_children())) if module._modules else ()
         modules.append(ModuleInfo(path=path, bases=bases, children=children, numbers=numbers))
         if len(modules) == MAX_MODULES:

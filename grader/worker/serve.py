@@ -26,6 +26,7 @@ class State:
     def __init__(self, with_gpu: bool = False) -> None:
         self.with_gpu = with_gpu
         self.programs: dict[str, types.ModuleType] = {}
+        self.other_names: dict[str, dict[int, list[str]]] = {}  # of a program's classes
         self.made: dict[int, Any] = {}
         self.checkpoint: dict[str, torch.Tensor] = {}
         self.on_cpu = False  # whether requests for a GPU are sent to the CPU
@@ -100,6 +101,7 @@ def _load_program(state: State, request: wire.LoadProgram) -> wire.Loaded:
             if not (state.with_gpu or state.on_cpu) and objects.wants_cuda(error):
                 raise  # the whole program is loaded once more, with the CPU in place of the GPU
             failures.append(objects.failure(error, source.names))
+    state.other_names[request.program] = objects.other_names(vars(module))
     return wire.Loaded(failures=tuple(failures))
 
 
@@ -109,7 +111,7 @@ def _make(state: State, request: wire.Make) -> wire.AnyReply:
         return wire.NotFound(name=request.name)
     torch.default_generator.manual_seed(request.seed)
     made = factory(*request.args, **request.kwargs)
-    modules, tensors = objects.describe(made)
+    modules, tensors = objects.describe(made, state.other_names[request.program])
     state.made[request.handle] = made
     return wire.Made(modules=modules, tensors=tensors)
 

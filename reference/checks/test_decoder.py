@@ -5,7 +5,7 @@ import torch
 
 from grader.checking import adopt, assert_close, assert_shape, fail, influence, randomise
 
-DIM, HEADS, FFN_DIM = 16, 2, 24
+DIM, HEADS, FFN_DIM = 16, 4, 24
 TARGET, SOURCE, HIDDEN = 4, 6, 2  # lengths; the last HIDDEN source positions are padding
 UNITS = ("MultiHeadAttention", "FFN")
 

@@ -5,7 +5,7 @@ import torch
 
 from grader.checking import adopt, assert_close, assert_shape, randomise
 
-DIM, HEADS, FFN_DIM = 16, 2, 24
+DIM, HEADS, FFN_DIM = 16, 4, 24
 UNITS = ("MultiHeadAttention", "FFN")
 
 
