@@ -326,6 +326,8 @@ class _Reader:
         return UNKNOWN
 
     def value_Call(self, node: ast.Call) -> Any:
+        if _is_whichever_device(node) and self.value(node.func.value) is UNKNOWN:  # type: ignore[attr-defined]
+            return UNKNOWN  # nothing hangs on the answer, and the notebook need not be read for both
         positional: list[Any] | None = []
         for argument in node.args:
             value = self.value(argument.value if isinstance(argument, ast.Starred) else argument)
@@ -448,6 +450,19 @@ _READERS: dict[type, Callable[[_Reader, Any], Any]] = {
 
 def _is_cuda(node: ast.expr) -> bool:
     return (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")) == "cuda"
+
+
+@once_a_node
+def _is_whichever_device(node: ast.Call) -> bool:
+    """`torch.device("cuda" if torch.cuda.is_available() else "cpu")`, as most notebooks have it, ours included."""
+    match node:
+        case ast.Call(
+            ast.Attribute(ast.Name("torch"), "device"),
+            [ast.IfExp(ast.Call(ast.Attribute(cuda, "is_available"), [], []), ast.Constant(), ast.Constant())],
+            [],
+        ):
+            return _is_cuda(cuda)
+    return False
 
 
 @once_a_node

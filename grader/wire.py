@@ -163,6 +163,13 @@ class SetState(Request, frozen=True, tag="set_state"):
     tensors: dict[str, Any]
 
 
+class Randomise(Request, frozen=True, tag="randomise"):
+    """Give the floating-point parameters the values of `grader.noise`, in order; the answer is that of `SetState`."""
+
+    handle: int
+    seed: int = 0
+
+
 class Forget(Request, frozen=True, tag="forget"):
     """Drop a made object."""
 
@@ -198,6 +205,7 @@ AnyRequest = (
     | CallFunction
     | GetState
     | SetState
+    | Randomise
     | Forget
     | LoadCheckpoint
     | LoadWeights

@@ -17,7 +17,7 @@ from grader.checking.roles import trying
 from grader.checking.student import ClassProxy, ObjectProxy, Student
 from grader.errors import Died, Failed, OutOfMemory, Raised, SandboxError, TimedOut, WireError
 from grader.sandbox import Ending
-from grader.worker import objects
+from grader.worker import objects, serve
 
 
 class FakeWorker:
@@ -29,12 +29,11 @@ class FakeWorker:
         self.module = module
 
     def ask(self, request: wire.AnyRequest, seconds: float, caps: wire.Caps | None = None) -> wire.AnyReply:
-        if isinstance(request, wire.SetState):
+        if isinstance(request, wire.GetState | wire.Randomise):
+            state = serve.State()
+            state.made[request.handle] = self.module
             with torch.no_grad():
-                for name, tensor in request.tensors.items():
-                    objects.named_tensors(self.module)[name].copy_(tensor)
-        if isinstance(request, wire.GetState | wire.SetState):
-            return wire.Value(value={name: t.detach() for name, t in objects.named_tensors(self.module).items()})
+                return serve.HANDLERS[type(request)](state, request)
         assert isinstance(request, wire.Call)
         return wire.Value(value=self.module(*request.args).detach())
 
@@ -347,7 +346,7 @@ def test_an_object_is_built_with_what_is_asked_of_it(assignment: Assignment) -> 
     assert worker.batches == [["Make", "Make", "Call"]]
     randomise(first)
     first(torch.zeros(1, 4))
-    assert worker.batches[1:] == [["SetState", "Call"]]
+    assert worker.batches[1:] == [["Randomise", "Call"]]
     assert first.weights is not None
     assert first.weights.keys() == {"weight", "bias"}
 
@@ -397,7 +396,7 @@ def test_a_check_upon_standins_has_a_worker_of_its_own_and_leaves_the_students(a
 def test_weights_that_do_not_stay_as_they_were_set_are_told_by_the_next_question(assignment: Assignment) -> None:
     worker = Recording(nn.Linear(4, 4))
     worker.ask = lambda request, *rest: (  # type: ignore[method-assign]
-        Recording.ask(worker, wire.GetState(handle=1) if isinstance(request, wire.SetState) else request, *rest)
+        Recording.ask(worker, wire.GetState(handle=1) if isinstance(request, wire.Randomise) else request, *rest)
     )
     _, build = asking(worker, assignment)
     theirs = build(4)

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from grader.notebook import Cell, Notebook
+from grader.reading import read_settings
 from grader.settings import Candidate, candidates
 
 WANTED = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")
@@ -265,6 +266,20 @@ def test_a_mapping_that_cannot_be_told_is_not_taken_for_an_empty_one(made: str) 
 def test_a_choice_by_the_gpu_gives_both_settings_those_with_one_first(choice: str) -> None:
     several = found(MODEL, choice, "ViT(depth=depth)")
     assert [c.values["depth"] for c in several if c.source.startswith("ViT(")] == [6, 2]
+
+
+def test_a_notebook_is_read_twice_only_where_something_hangs_on_the_gpu() -> None:
+    device = "device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')"
+    once = read_settings(notebook(device, MODEL, LOCALS, CALL), WANTED, "ViT")
+    assert len(once.calls) == 1
+    twice = read_settings(notebook(device, MODEL, LOCALS, f"if device.type == 'cuda':\n    {CALL}"), WANTED, "ViT")
+    assert [call.values for call in twice.calls] == [FIVE]
+    own = "class T:\n    def device(self, name):\n        return {'cuda': 64, 'cpu': 32}[name]\ntorch = T()"
+    chosen = CALL.replace(
+        "embed_dim=embed_dim", "embed_dim=torch.device('cuda' if torch.cuda.is_available() else 'cpu')"
+    )
+    calls = read_settings(notebook(own, MODEL, LOCALS, chosen), WANTED, "ViT").calls
+    assert [call.values["embed_dim"] for call in calls] == [32, 64]
 
 
 @pytest.mark.timeout(60)

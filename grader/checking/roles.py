@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import nn
@@ -23,15 +23,13 @@ from torch import nn
 from grader.checking import following
 from grader.checking.student import ObjectProxy
 from grader.errors import Failed
+from grader.noise import FLOATING, noise
 
 MAX_TRIES = 800
 MOST_KEPT = 100_000  # random numbers for one object, to be used again
 FEW = 4  # a part with so few tensors is tried in every order
 
 _TRIES: ContextVar[int] = ContextVar("tries", default=MAX_TRIES)
-
-FLOATING = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32, torch.float64, torch.float16)}
-FLOATING["bfloat16"] = torch.bfloat16
 
 Weights = dict[str, torch.Tensor]
 Readings = dict[Hashable, "Weights | None"]  # by the form of a class; None: as it stands
@@ -54,26 +52,19 @@ def randomise(theirs: ObjectProxy, seed: int = 0) -> None:
     parameters as they then are, by name; a later `adopt` takes these, whatever the student's code does to its own.
     Whoever asks `theirs` next gets Failed unless every parameter has taken a value of ours.
     """
-    drawn = [info for info in theirs.tensors if info.kind == "parameter" and info.dtype in FLOATING]
-    kinds = tuple((info.shape, info.dtype) for info in drawn)
+    theirs.randomise(seed, lambda state: _taken(_drawn(theirs, seed), state))
+
+
+def _drawn(theirs: ObjectProxy, seed: int) -> Weights:
+    """The values that its worker must have drawn."""
+    infos = [info for info in theirs.tensors if info.kind == "parameter" and info.dtype in FLOATING]
+    kinds = tuple((info.shape, info.dtype) for info in infos)
     small = sum(math.prod(shape) for shape, _ in kinds) <= MOST_KEPT
-    noise = _kept_noise(kinds, seed) if small else _noise(kinds, seed)
-    values = dict(zip((info.name for info in drawn), noise, strict=True))
-    theirs.hold(values, lambda state: _taken(values, state))
+    values = _kept_noise(kinds, seed) if small else noise(kinds, seed)
+    return dict(zip((info.name for info in infos), values, strict=True))
 
 
-def _noise(kinds: tuple[tuple[tuple[int, ...], str], ...], seed: int) -> list[torch.Tensor]:
-    """Random values for tensors of these shapes and dtypes. They are sent, and changed by nobody."""
-    generator = torch.Generator().manual_seed(seed)
-    found = []
-    for shape, dtype in kinds:
-        noise = torch.randn(shape, generator=generator)
-        value = noise / max(shape[-1], 1) ** 0.5 if len(shape) > 1 else 0.7 + 0.4 * noise
-        found.append(value.to(FLOATING[dtype]))
-    return found
-
-
-_kept_noise = lru_cache(maxsize=128)(_noise)  # most students' layers have the same shapes in the same order
+_kept_noise = lru_cache(maxsize=128)(noise)  # most students' layers have the same shapes in the same order
 
 
 def _taken(values: Weights, state: Weights) -> Weights:
@@ -117,7 +108,7 @@ def adopt(
             with following.recorded(ours) if followed else nullcontext() as recorded:
                 agrees()
             if theirs.weights is not None:
-                _note_reading(theirs, theirs.weights, ours, units, heads, tried)
+                _note_reading(theirs, theirs.weights, weights, ours, units, heads, tried)
             return
         except Failed as failure:
             first = first or failure
@@ -174,7 +165,13 @@ def _candidates(
 
 
 def _note_reading(
-    theirs: ObjectProxy, weights: Weights, ours: nn.Module, units: Sequence[str], heads: int, number: int
+    theirs: ObjectProxy,
+    weights: Weights,
+    agreed: Weights,
+    ours: nn.Module,
+    units: Sequence[str],
+    heads: int,
+    number: int,
 ) -> None:
     """Keep how the pairing with this number, which agreed, makes our parameters of their `weights`.
 
@@ -185,17 +182,16 @@ def _note_reading(
     form = _form(theirs.class_name, weights, own)
     if form in theirs.readings:
         return
+    plain = next(_plain_fits(_Part("", "unit", own), _Part("", "unit", weights)), {})
+    if len(plain) == len(agreed) and all(torch.equal(plain[f"unit.{name}"], value) for name, value in agreed.items()):
+        theirs.readings[form] = None  # as it stands; the values are random, and no two of them alike
+        return
     places, count = {}, 1  # 0 stands for a zero: a bias that is not there
     for name, tensor in weights.items():
         places[name] = torch.arange(count, count + tensor.numel()).view(tensor.shape)
         count += tensor.numel()
     found = next(itertools.islice(_candidates(theirs, places, ours, units, heads), number - 1, None))
-    reading = {name: tensor.long() for name, tensor in found.items()}
-    plain = next(_plain_fits(_Part("", "unit", own), _Part("", "unit", places)), {})
-    as_it_stands = plain.keys() == {f"unit.{name}" for name in reading} and all(
-        torch.equal(plain[f"unit.{name}"].long(), tensor) for name, tensor in reading.items()
-    )
-    theirs.readings[form] = None if as_it_stands else reading
+    theirs.readings[form] = {name: tensor.long() for name, tensor in found.items()}
 
 
 def _form(unit: str, theirs: Weights, ours: Weights) -> Hashable:
@@ -228,6 +224,11 @@ class _Part:
         """A hand-written layer, whose matrix may stand as (in, out)."""
         known = {"Linear", "Conv2d", "Conv1d", "Embedding"} & set(self.bases)
         return not self.unit and bool(self.path) and not known and any(t.dim() == 2 for t in self.tensors.values())
+
+    @cached_property
+    def sizes(self) -> set[int]:
+        """How many values its tensors have."""
+        return {tensor.numel() for tensor in self.tensors.values()}
 
     def full(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
@@ -295,8 +296,8 @@ def _fits(mine: _Part, other: _Part) -> Iterator[Weights]:
 def _plain_fits(mine: _Part, other: _Part) -> Iterator[Weights]:
     """The same from names, shapes and order alone; none if they cannot."""
     wanted, values = list(mine.tensors), list(other.tensors.values())
-    if mine.path and len(values) > len(wanted):  # beside the layers, the class itself may own what plays no part
-        return
+    if mine.path and (len(values) > len(wanted) or not other.sizes <= mine.sizes):
+        return  # beside the layers, the class itself may own what plays no part
     by_name = {name: t for name, t in other.tensors.items() if name in mine.tensors}
     orders = [by_name]
     if len(by_name) < len(values) and len(values) <= FEW:

@@ -650,15 +650,13 @@ class ObjectProxy:
         """Overwrite the named parameters and buffers."""
         expect(self._student.ask(wire.SetState(handle=self.handle, tensors=dict(tensors)), self.class_name), wire.Value)
 
-    def hold(
-        self, tensors: Mapping[str, torch.Tensor], held: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
-    ) -> None:
-        """Overwrite the named parameters and buffers before it is asked anything else.
+    def randomise(self, seed: int, held: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+        """Let the worker give it random parameters, those of `grader.noise`, before it is asked anything else.
 
         held: gets all of them as they then are, and gives those that `weights` is to be; may raise a Fault.
         """
-        setting = wire.SetState(handle=self.handle, tensors=dict(tensors))
-        taken = self._student.promise(setting, self.class_name, lambda reply: held(self._state(reply)), self._explained)
+        request = wire.Randomise(handle=self.handle, seed=seed)
+        taken = self._student.promise(request, self.class_name, lambda reply: held(self._state(reply)), self._explained)
         self._weights = taken
 
     def _explained(self, fault: Fault) -> Fault:

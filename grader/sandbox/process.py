@@ -24,7 +24,7 @@ from grader.errors import SandboxError, WireError
 from grader.sandbox import Ending, cgroups, clocks
 
 # What of this package a worker needs, and all that it can see.
-WORKER_FILES = ("__init__.py", "errors.py", "records.py", "wire.py", "torchvision_mend.py", "worker")
+WORKER_FILES = ("__init__.py", "errors.py", "noise.py", "records.py", "wire.py", "torchvision_mend.py", "worker")
 START_SECONDS = 60.0  # a cold disk may take long to give torch's 200 MB
 FORK_SECONDS = 20.0
 BACKSTOP = 10  # a request takes at most so many times its seconds, however busy the machine

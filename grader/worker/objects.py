@@ -87,9 +87,13 @@ def _info(name: str, kind: Any, tensor: torch.Tensor) -> TensorInfo:
         name=name,
         kind=kind,
         shape=tuple(tensor.shape),
-        dtype=str(tensor.dtype).removeprefix("torch."),
+        dtype=dtype_of(tensor),
         learnable=bool(tensor.requires_grad),
     )
+
+
+def dtype_of(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def named_tensors(module: nn.Module) -> dict[str, torch.Tensor]:

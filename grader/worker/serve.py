@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from grader import wire
+from grader.noise import FLOATING, noise
 from grader.worker import gpu, objects, steps, weights
 
 FUTURE_FLAGS = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names})
@@ -156,7 +157,7 @@ def _call_function(state: State, request: wire.CallFunction) -> wire.AnyReply:
     return wire.Value(value=objects.plain(function(*request.args, **request.kwargs)))
 
 
-def _get_state(state: State, request: wire.GetState) -> wire.Value:
+def _get_state(state: State, request: wire.GetState | wire.SetState | wire.Randomise) -> wire.Value:
     return wire.Value(value=objects.plain(objects.named_tensors(state.made[request.handle])))
 
 
@@ -164,7 +165,19 @@ def _set_state(state: State, request: wire.SetState) -> wire.Value:
     own = objects.named_tensors(state.made[request.handle])
     for name, tensor in request.tensors.items():
         own[name].copy_(tensor)
-    return wire.Value(value=objects.plain(objects.named_tensors(state.made[request.handle])))  # read anew
+    return _get_state(state, request)  # read anew
+
+
+def _randomise(state: State, request: wire.Randomise) -> wire.Value:
+    parameters = [
+        (parameter, dtype)
+        for _, parameter in state.made[request.handle].named_parameters(remove_duplicate=False)
+        if (dtype := objects.dtype_of(parameter)) in FLOATING
+    ]
+    values = noise([(tuple(parameter.shape), dtype) for parameter, dtype in parameters], request.seed)
+    for (parameter, _), value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
+    return _get_state(state, request)
 
 
 def _forget(state: State, request: wire.Forget) -> wire.Value:
@@ -200,6 +213,7 @@ HANDLERS: dict[type, Callable[[State, Any], wire.AnyReply]] = {
     wire.CallFunction: _call_function,
     wire.GetState: _get_state,
     wire.SetState: _set_state,
+    wire.Randomise: _randomise,
     wire.Forget: _forget,
     wire.LoadCheckpoint: _load_checkpoint,
     wire.LoadWeights: _load_weights,
