@@ -16,7 +16,7 @@ from grader.checking.figures import figure
 from grader.checking.oracle import Oracle
 from grader.checking.probes import influence
 from grader.checking.roles import adopt, randomise
-from grader.checking.student import ClassProxy, FunctionProxy, ObjectProxy, Student
+from grader.checking.student import ClassProxy, FunctionProxy, ObjectProxy, Student, together
 
 __all__ = [
     "ClassProxy",
@@ -33,5 +33,6 @@ __all__ = [
     "figure",
     "influence",
     "randomise",
+    "together",
     "tolerance",
 ]

@@ -580,22 +580,29 @@ class ObjectProxy:
         return next(self._values([request], seconds))
 
     def each(
-        self, inputs: Iterable[tuple[Any, ...]], training: bool = False, seeds: Sequence[int] = ()
+        self, inputs: Iterable[tuple[Any, ...]], training: bool | Sequence[bool] = False, seeds: Sequence[int] = ()
     ) -> Iterator[torch.Tensor]:
         """Run forward on each of the inputs, as calling it one after the other would, and several times faster.
 
-        Lazily: what is wrong with an answer is raised where it is taken. seeds: one for each input, or none.
+        Lazily: what is wrong with an answer is raised where it is taken. training: for all, or one for each input.
+        seeds: one for each input, or none.
         """
         return map(self._output, self.call_each("forward", inputs, training, seeds))
 
     def call_each(
-        self, method: str, inputs: Iterable[tuple[Any, ...]], training: bool = False, seeds: Sequence[int] = ()
+        self,
+        method: str,
+        inputs: Iterable[tuple[Any, ...]],
+        training: bool | Sequence[bool] = False,
+        seeds: Sequence[int] = (),
     ) -> Iterator[Any]:
         """The same for any method. Nothing else may be asked before the answers that are wanted are taken."""
         asked = list(inputs)
         drawn: Sequence[int | None] = seeds or [None] * len(asked)
+        modes = [training] * len(asked) if isinstance(training, bool) else training
         requests = [
-            self._request(method, args, {}, "", training, seed, 1) for args, seed in zip(asked, drawn, strict=True)
+            self._request(method, args, {}, "", mode, seed, 1)
+            for args, mode, seed in zip(asked, modes, drawn, strict=True)
         ]
         return self._values(requests, None)
 
@@ -624,12 +631,15 @@ class ObjectProxy:
     def _values(self, requests: Sequence[wire.Call], seconds: float | None) -> Iterator[Any]:
         replies = self._student.ask_each(requests, self.class_name, seconds, explained=self._explained)
         for request, reply in zip(requests, replies, strict=True):
-            if isinstance(reply, wire.NotFound):
-                raise Missing(f"{self.class_name} has no {request.path + '.' if request.path else ''}{request.method}")
-            value = expect(reply, wire.Value).value
-            if request.follow:
-                value, self.steps = following.read_steps(value, (*request.args, *request.kwargs.values()))
-            yield value
+            yield self._value(request, reply)
+
+    def _value(self, request: wire.Call, reply: wire.AnyReply) -> Any:
+        if isinstance(reply, wire.NotFound):
+            raise Missing(f"{self.class_name} has no {request.path + '.' if request.path else ''}{request.method}")
+        value = expect(reply, wire.Value).value
+        if request.follow:
+            value, self.steps = following.read_steps(value, (*request.args, *request.kwargs.values()))
+        return value
 
     def state(self) -> dict[str, torch.Tensor]:
         """All parameters and buffers by name."""
@@ -677,6 +687,17 @@ class ObjectProxy:
         """Let the worker drop the object."""
         with contextlib.suppress(Fault):
             self._student.ask(wire.Forget(handle=self.handle), self.class_name)
+
+
+def together(asked: Iterable[tuple[ObjectProxy, Sequence[Any]]], method: str = "forward") -> Iterator[Any]:
+    """Call several objects of one class, each with inputs of its own, as `each` and `call_each` do with one object."""
+    pairs = list(asked)
+    first, _ = pairs[0]
+    requests = [one._request(method, tuple(args), {}, "", False, None, 1) for one, args in pairs]
+    replies = first._student.ask_each(requests, first.class_name, explained=first._explained)
+    for (one, _), request, reply in zip(pairs, requests, replies, strict=True):
+        value = one._value(request, reply)
+        yield one._output(value) if method == "forward" else value
 
 
 def expect(reply: wire.AnyReply, kind: type[Kind]) -> Kind:

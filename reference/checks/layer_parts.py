@@ -68,14 +68,16 @@ def expect_dropout(build, inputs, agree):
     build(p) makes a layer; inputs are what it is called with; agree(layer, p) compares it in training mode with the
     reference. With p near 1 every sublayer's output is gone, and what is left is certain; so is p=0.
     """
-    half = build(0.5)
-    if differs(*half.each([inputs, inputs], seeds=(1, 2))).any():
+    half, none, almost = build(0.5), build(0.0), build(ALMOST)
+    modes = False, False, True, True
+    first, second, *training = half.each([inputs] * 4, training=modes, seeds=(1, 2, 1, 2))
+    if differs(first, second).any():
         fail("two passes in eval mode differ: dropout is still on")
-    if not differs(*half.each([inputs, inputs], training=True, seeds=(1, 2))).any():
+    if not differs(*training).any():
         fail("two passes in training mode are equal: there is no dropout")
-    none = build(0.0)
-    assert_close(none(*inputs, training=True, seed=1), none(*inputs), "with dropout=0.0 the output in training")
-    agree(build(ALMOST), ALMOST)
+    trained, still = none.each([inputs] * 2, training=(True, False), seeds=(1, 1))
+    assert_close(trained, still, "with dropout=0.0 the output in training")
+    agree(almost, ALMOST)
 
 
 class Ours:

@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, differs, fail, randomise
+from grader.checking import adopt, assert_close, assert_shape, differs, fail, randomise, together
 
 SIZES = [(16, 4), (24, 3)]  # (dim, head_num)
 
@@ -15,12 +15,8 @@ def heads_of(dim, heads, queries, keys, seed=0):
     return [torch.randn(2, heads, length, dim // heads, generator=generator) for length in (queries, keys, keys)]
 
 
-def attend(attention, *qkv, **more):
-    """scaled_dot_product, whose answer may come with the weights beside it."""
-    return without_weights(attention.scaled_dot_product(*qkv, **more))
-
-
 def without_weights(answer):
+    """That of scaled_dot_product, which may come with the weights beside it."""
     return answer[0] if isinstance(answer, list) and answer else answer
 
 
@@ -32,10 +28,11 @@ def distinct(tensors, dim):
 
 def test_scaled_dot_product(student, oracle):
     """scaled_dot_product computes softmax(Q K^T / sqrt(word_dim)) V with the softmax over the keys"""
-    for dim, heads in SIZES:
-        theirs, ours = student.MultiHeadAttention(dim, heads), oracle.MultiHeadAttention(dim, heads)
-        qkv = heads_of(dim, heads, queries=5, keys=7)
-        assert_close(attend(theirs, *qkv), ours.scaled_dot_product(*qkv), "scaled_dot_product's output")
+    asked = [(student.MultiHeadAttention(*size), heads_of(*size, queries=5, keys=7)) for size in SIZES]
+    answers = map(without_weights, together(asked, "scaled_dot_product"))
+    for size, (_, qkv), answer in zip(SIZES, asked, answers, strict=True):
+        expected = oracle.MultiHeadAttention(*size).scaled_dot_product(*qkv)
+        assert_close(answer, expected, "scaled_dot_product's output")
 
 
 def test_heads_apart(student):
@@ -60,12 +57,14 @@ def test_heads_apart(student):
 
 def test_forward(student, oracle):
     """forward projects with W_q, W_k, W_v, splits into heads, attends, combines and projects with W_o"""
+    asked = []
     for dim, heads in SIZES:
-        theirs, ours = student.MultiHeadAttention(dim, heads), oracle.MultiHeadAttention(dim, heads)
+        theirs, generator = student.MultiHeadAttention(dim, heads), torch.Generator().manual_seed(dim)
         randomise(theirs)
-        generator = torch.Generator().manual_seed(dim)
-        inputs = [torch.randn(2, length, dim, generator=generator) for length in (4, 6, 6)]
-        answer = theirs(*inputs)
+        asked.append((theirs, [torch.randn(2, length, dim, generator=generator) for length in (4, 6, 6)]))
+    answers = list(together(asked))
+    for (dim, heads), (theirs, inputs), answer in zip(SIZES, asked, answers, strict=True):
+        ours = oracle.MultiHeadAttention(dim, heads)
         adopt(
             theirs,
             ours,

@@ -2,16 +2,19 @@
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, fail, randomise
+from grader.checking import adopt, assert_close, assert_shape, fail, randomise, together
 
 
 def agree(student, oracle, *sizes):
     """Fail unless both compute the same with the same weights. sizes: in, hidden and out features."""
+    asked = []
     for widths in sizes:
-        theirs, ours = student.Mlp(*widths), oracle.Mlp(*widths)
+        theirs = student.Mlp(*widths)
         randomise(theirs)
-        x = torch.randn(2, 5, widths[0], generator=torch.Generator().manual_seed(1))
-        answer = theirs(x)
+        asked.append((theirs, (torch.randn(2, 5, widths[0], generator=torch.Generator().manual_seed(1)),)))
+    answers = list(together(asked))
+    for widths, (theirs, (x,)), answer in zip(sizes, asked, answers, strict=True):
+        ours = oracle.Mlp(*widths)
         adopt(theirs, ours, lambda a=answer, o=ours, x=x: assert_close(a, o(x), "the Mlp's output"))
 
 
@@ -23,9 +26,10 @@ def test_equations(student, oracle):
 def test_widths(student):
     """hidden_features and out_features are what was asked for, and in_features where nothing was"""
     x = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(2))
-    for hidden, out in ((20, 12), (20, None), (None, 12), (None, None)):
-        mlp = student.Mlp(8, hidden_features=hidden, out_features=out)
-        assert_shape(mlp(x), (2, 3, out or 8), f"the output of Mlp(8, {hidden}, {out})")
+    widths = (20, 12), (20, None), (None, 12), (None, None)
+    mlps = [student.Mlp(8, hidden_features=hidden, out_features=out) for hidden, out in widths]
+    for (hidden, out), mlp, answer in zip(widths, mlps, together((mlp, (x,)) for mlp in mlps), strict=True):
+        assert_shape(answer, (2, 3, out or 8), f"the output of Mlp(8, {hidden}, {out})")
         # A matrix may stand as (out, in) or (in, out), or as a kernel of size 1.
         matrices = {tuple(sorted(n for n in info.shape if n > 1)) for info in mlp.tensors if len(info.shape) > 1}
         wanted = {tuple(sorted(pair)) for pair in ((hidden or 8, 8), (out or 8, hidden or 8))}

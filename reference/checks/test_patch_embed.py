@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, differs, fail, randomise, tolerance
+from grader.checking import adopt, assert_close, assert_shape, differs, fail, randomise, together, tolerance
 from grader.errors import Failed
 
 SIZES = [(28, 4, 1, 12), (28, 7, 1, 8), (24, 8, 3, 10)]  # (img_size, patch_size, in_chans, embed_dim)
@@ -49,9 +49,9 @@ def moved_by_patch(embed, size):
 
 def test_shape(student):
     """(B, C, H, W) in, (B, num_patches, embed_dim) out"""
-    for size in SIZES:
-        image, patch, _, width = size
-        assert_shape(build(student, size)(picture(size, batch=3)), (3, (image // patch) ** 2, width))
+    tokens = together((build(student, size), (picture(size, batch=3),)) for size in SIZES)
+    for (image, patch, _, width), answer in zip(SIZES, tokens, strict=True):
+        assert_shape(answer, (3, (image // patch) ** 2, width))
 
 
 def test_locality(student):
@@ -83,13 +83,17 @@ def tokens_of(embed, size, *images):
         yield assert_shape(tokens, (len(x), (image // patch) ** 2, width))
 
 
-def responses(embed, size):
-    """What each pixel of the first patch adds to the first token: (channels * patch * patch, embed_dim)."""
+def single_pixels(size):
+    """No pixel, and then each pixel of the first patch alone."""
     image, patch, channels, _ = size
     pixels = torch.zeros(channels, patch, patch, channels, image, image)
     for channel, row, column in itertools.product(range(channels), range(patch), range(patch)):
         pixels[channel, row, column, channel, row, column] = 5.0
-    origin, moved = tokens_of(embed, size, torch.zeros(1, channels, image, image), pixels.flatten(0, 2))
+    return torch.zeros(1, channels, image, image), pixels.flatten(0, 2)
+
+
+def responses(origin, moved):
+    """What each pixel adds to the first token, from the tokens of `single_pixels`: (pixels, embed_dim)."""
     return moved[:, 0] - origin[:, 0]
 
 
@@ -104,12 +108,14 @@ def twin_pixels(moved):
     return (distance <= tolerance()[1]).nonzero().tolist()[:1]
 
 
-def is_linear(embed, size):
-    """Fail unless a mixture of two images is embedded as the mixture of their embeddings."""
-    image, _, channels, _ = size
+def mixture(size):
+    """Nothing, two images, and a mixture of these."""
     a, b = picture(size, seed=1), picture(size, seed=2)
-    asked = torch.zeros(2, channels, image, image), a, b, 2.0 * a - 3.0 * b
-    origin, of_a, of_b, of_mixture = tokens_of(embed, size, *asked)
+    return torch.zeros_like(a), a, b, 2.0 * a - 3.0 * b
+
+
+def assert_linear(origin, of_a, of_b, of_mixture):
+    """Fail unless the tokens of a mixture are the mixture of the tokens."""
     mixed = 2.0 * (of_a - origin) - 3.0 * (of_b - origin) + origin
     assert_close(of_mixture, mixed, "the embedding of a mixture of two images", atol=1e-4)
 
@@ -118,12 +124,13 @@ def test_projection(student):
     """The same linear map for every patch, in which every pixel of every channel counts"""
     for size in SIZES:
         image, patch, channels, _ = size
-        embed = build(student, size)
-        is_linear(embed, size)
         tile = torch.randn(1, channels, patch, patch, generator=torch.Generator().manual_seed(3))
-        tokens = next(tokens_of(embed, size, tile.repeat(1, 1, image // patch, image // patch)))
+        tiled = tile.repeat(1, 1, image // patch, image // patch)
+        found = tokens_of(build(student, size), size, *mixture(size), tiled, *single_pixels(size))
+        assert_linear(*itertools.islice(found, 4))
+        tokens = next(found)
         assert_close(tokens, tokens[:, :1].expand_as(tokens), "the tokens of equal patches", atol=1e-4)
-        moved = responses(embed, size)
+        moved = responses(*found)
         place = f"of a patch of {channels} x {patch} x {patch}, counted from 0"
         if deaf := deaf_pixels(moved):
             fail(f"{len(deaf)} pixels have no influence, the first is number {deaf[0]} {place}", pixels=deaf)
@@ -154,8 +161,8 @@ def kind_of_map(embed, size, shape):
     if shape[1:] != ((image // patch) ** 2, width):
         return ()
     try:
-        is_linear(embed, size)
+        assert_linear(*tokens_of(embed, size, *mixture(size)))
     except Failed:
         return NOT_LINEAR
-    moved = responses(embed, size)
+    moved = responses(*tokens_of(embed, size, *single_pixels(size)))
     return moved_by_patch(embed, size).tolist(), deaf_pixels(moved), twin_pixels(moved)

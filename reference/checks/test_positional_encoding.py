@@ -2,34 +2,31 @@
 
 import torch
 
-from grader.checking import assert_close, assert_shape, differs, fail
+from grader.checking import assert_close, assert_shape, differs, fail, together
 
 # The angle of position 100 carries about 1e-5 of float32 noise, and pow and exp differ in the last digits.
 ANGLE_NOISE = 2e-4
 SIZES = [(16, 40), (64, 100), (10, 7)]  # (dim, seq_len_max); several, so that a table for one size alone fails
 
 
-def table(encoding, dim, length):
-    """What the layer adds: its answer to zeros."""
-    return encoding(torch.zeros(1, length, dim))
-
-
 def test_formula(student, oracle):
     """The table follows the formula: sin in even columns, cos in odd ones, the right wavelengths"""
-    for dim, length in SIZES:
-        theirs = table(student.PositionalEncoding(dim, length), dim, length)
-        ours = table(oracle.PositionalEncoding(dim, length), dim, length)
+    zeros = [torch.zeros(1, length, dim) for dim, length in SIZES]  # what a layer answers to them is its table
+    tables = together((student.PositionalEncoding(*size), (x,)) for size, x in zip(SIZES, zeros, strict=True))
+    for (dim, length), x, theirs in zip(SIZES, zeros, tables, strict=True):
+        ours = oracle.PositionalEncoding(dim, length)(x)
         assert_close(theirs, ours, f"PE for dim={dim}, seq_len_max={length}", atol=ANGLE_NOISE)
 
 
 def test_addition(student):
     """forward adds the first rows of the table to its input, for every batch and every shorter length"""
     dim, length = 12, 30
-    encoding = student.PositionalEncoding(dim, length)
-    whole = assert_shape(table(encoding, dim, length), (1, length, dim))
-    for batch, shorter in ((3, length), (2, 9), (1, 1)):
-        x = torch.randn(batch, shorter, dim, generator=torch.Generator().manual_seed(batch))
-        assert_close(encoding(x), x + whole[:, :shorter], f"the output for an input of shape {tuple(x.shape)}")
+    shapes = (3, length), (2, 9), (1, 1)
+    inputs = [torch.randn(*shape, dim, generator=torch.Generator().manual_seed(shape[0])) for shape in shapes]
+    answers = student.PositionalEncoding(dim, length).each((x,) for x in (torch.zeros(1, length, dim), *inputs))
+    whole = assert_shape(next(answers), (1, length, dim))
+    for x, answer in zip(inputs, answers, strict=True):
+        assert_close(answer, x + whole[:, : x.shape[1]], f"the output for an input of shape {tuple(x.shape)}")
     if not differs(whole[:, 1:], whole[:, :-1]).any():
         fail("nothing is added that depends on the position")
 

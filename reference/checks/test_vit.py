@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, fail, randomise
+from grader.checking import adopt, assert_close, assert_shape, fail, randomise, together
 
 SETTINGS = {"img_size": 28, "patch_size": 7, "in_chans": 1, "num_classes": 10, "embed_dim": 16, "depth": 3}
 SETTINGS |= {"num_heads": 4, "mlp_ratio": 2.0}
@@ -15,9 +15,12 @@ def pictures(batch=2):
 
 def test_shape(student):
     """(B, C, H, W) in, (B, num_classes) out"""
-    assert_shape(student.VisionTransformer(**SETTINGS)(pictures(3)), (3, 10), "the logits")
-    other = SETTINGS | {"patch_size": 14, "num_classes": 7}
-    assert_shape(student.VisionTransformer(**other)(pictures(1)), (1, 7), "the logits")
+    models = [
+        student.VisionTransformer(**(SETTINGS | {"patch_size": p, "num_classes": n})) for p, n in ((7, 10), (14, 7))
+    ]
+    logits = together(zip(models, ((pictures(3),), (pictures(1),)), strict=True))
+    for answer, shape in zip(logits, ((3, 10), (1, 7)), strict=True):
+        assert_shape(answer, shape, "the logits")
 
 
 def test_learnable(student):
@@ -34,8 +37,10 @@ def test_learnable(student):
 
 def test_depth(student):
     """As many blocks as depth says"""
-    for depth in (1, 3):
-        count = len(student.VisionTransformer(**(SETTINGS | {"depth": depth})).of_class("Block"))
+    depths = 1, 3
+    models = [student.VisionTransformer(**(SETTINGS | {"depth": depth})) for depth in depths]  # built together
+    for depth, model in zip(depths, models, strict=True):
+        count = len(model.of_class("Block"))
         if count != depth:
             fail(f"with depth={depth} the model has {count} blocks", depth=depth, found=count)
 

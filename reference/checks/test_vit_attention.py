@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, fail, influence, randomise
+from grader.checking import adopt, assert_close, assert_shape, fail, influence, randomise, together
 
 SIZES = [(16, 4, 5), (24, 2, 9)]  # (dim, num_heads, tokens)
 
@@ -13,17 +13,23 @@ def tokens_of(dim, count, batch=2):
 
 def test_shape(student):
     """(B, N, dim) in, (B, N, dim) out"""
-    for dim, heads, count in SIZES:
-        assert_shape(student.Attention(dim, num_heads=heads)(tokens_of(dim, count, batch=3)), (3, count, dim))
+    answers = together(
+        (student.Attention(dim, num_heads=heads), (tokens_of(dim, count, batch=3),)) for dim, heads, count in SIZES
+    )
+    for (dim, _, count), answer in zip(SIZES, answers, strict=True):
+        assert_shape(answer, (3, count, dim))
 
 
 def test_equations(student, oracle):
     """With the same weights the same output: qkv in the order q, k, v, heads apart, scaled, softmax, proj"""
+    asked = []
     for dim, heads, count in SIZES:
-        theirs, ours = student.Attention(dim, num_heads=heads), oracle.Attention(dim, num_heads=heads)
+        theirs = student.Attention(dim, num_heads=heads)
         randomise(theirs)
-        x = tokens_of(dim, count)
-        answer = theirs(x)
+        asked.append((theirs, (tokens_of(dim, count),)))
+    answers = list(together(asked))
+    for (dim, heads, _), (theirs, (x,)), answer in zip(SIZES, asked, answers, strict=True):
+        ours = oracle.Attention(dim, num_heads=heads)
         adopt(theirs, ours, lambda a=answer, o=ours, x=x: assert_close(a, o(x), "the attention's output"))
 
 
