@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -231,15 +231,13 @@ class Frame(Frozen, frozen=True):
 
 
 class ModuleInfo(Frozen, frozen=True):
-    """One submodule: its path, its class and that class's bases, and the plain numbers among its attributes.
+    """One submodule: its path, and the names of its class and of that class's bases.
 
-    bases: the names that the classes were given, and those under which the program knows them besides.
+    They are the names that the classes were given, and those under which the program knows them besides.
     """
 
     path: str
     bases: tuple[str, ...]
-    children: tuple[str, ...]
-    numbers: dict[str, int | float | bool] = {}
 
 
 class TensorInfo(Frozen, frozen=True):
@@ -466,13 +464,14 @@ def _pieces(view: memoryview, size: int = 1 << 20) -> Iterator[memoryview]:
         yield view[start : start + size]
 
 
-def receive(sock: socket.socket, kind: Any, caps: Caps, deadline: float | None = None) -> Any:
+def receive(source: socket.socket | Inbox, kind: Any, caps: Caps, deadline: float | None = None) -> Any:
     """Read one frame and decode it as `kind`.
 
     Raises TimeoutError when the deadline (a time.monotonic() value) passes, however slowly bytes drip in; EOFError
     when the other side has closed; WireError when the frame breaks the protocol.
     """
-    prefix = exactly(sock, PREFIX.size, deadline)
+    read = source.exactly if isinstance(source, Inbox) else partial(exactly, source)
+    prefix = read(PREFIX.size, deadline)
     magic, header_length, payload_length = PREFIX.unpack(prefix)
     if magic != MAGIC:
         raise WireError("a frame does not begin as frames do")
@@ -480,8 +479,40 @@ def receive(sock: socket.socket, kind: Any, caps: Caps, deadline: float | None =
         raise WireError(
             f"a frame claims {header_length} + {payload_length} bytes; at most {caps.header} + {caps.payload} are read"
         )
-    frame = memoryview(exactly(sock, header_length + payload_length, deadline))
+    frame = memoryview(read(header_length + payload_length, deadline))
     return decode(frame[:header_length], bytes(frame[header_length:]), kind)
+
+
+class Inbox:
+    """What comes out of a socket in short frames: as many of them as have come are taken out at once."""
+
+    AT_ONCE = 1 << 16  # bytes
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._data = bytearray()
+        self._place = 0  # what lies before it has been read
+
+    @property
+    def holds_more(self) -> bool:
+        return self._place < len(self._data)
+
+    def exactly(self, length: int, deadline: float | None) -> bytearray:
+        """`length` bytes. Raises as `exactly` does."""
+        if len(self._data) - self._place < length:
+            del self._data[: self._place]
+            self._place = 0
+            if length > self.AT_ONCE:
+                had, self._data = self._data, bytearray()
+                return had + exactly(self._sock, length - len(had), deadline)
+            while len(self._data) < length:
+                _arm(self._sock, deadline)
+                piece = self._sock.recv(self.AT_ONCE)
+                if not piece:
+                    raise EOFError("the other side has closed the connection")
+                self._data += piece
+        start, self._place = self._place, self._place + length
+        return self._data[start : self._place]
 
 
 def exactly(sock: socket.socket, length: int, deadline: float | None) -> bytes | bytearray:

@@ -6,8 +6,9 @@ import contextlib
 import json
 import socket
 import struct
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -28,8 +29,12 @@ def pair() -> Iterator[Pair]:
         yield ours, theirs
 
 
-def read(sock: socket.socket, seconds: float = 5.0, caps: wire.Caps | None = None) -> wire.AnyReply:
-    return wire.receive(sock, wire.AnyReply, caps or wire.Caps(), time.monotonic() + seconds)  # type: ignore[no-any-return]
+Source = Callable[[socket.socket], "socket.socket | wire.Inbox"]
+BOTH_WAYS = pytest.mark.parametrize("source", [lambda sock: sock, wire.Inbox], ids=["socket", "inbox"])
+
+
+def read(source: socket.socket | wire.Inbox, seconds: float = 5.0, caps: wire.Caps | None = None) -> wire.AnyReply:
+    return wire.receive(source, wire.AnyReply, caps or wire.Caps(), time.monotonic() + seconds)  # type: ignore[no-any-return]
 
 
 def test_plain_values_and_tensors_come_back_as_they_were_sent(pair: Pair) -> None:
@@ -104,23 +109,52 @@ HOSTILE = {
 }
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_reply_is_one_clear_error(name: str, pair: Pair) -> None:
+def test_a_hostile_reply_is_one_clear_error(name: str, source: Source, pair: Pair) -> None:
     pair[1].sendall(HOSTILE[name])
     with pytest.raises(WireError):
-        read(pair[0])
+        read(source(pair[0]))
 
 
-def test_a_reply_that_drips_meets_the_deadline(pair: Pair) -> None:
+@BOTH_WAYS
+def test_a_reply_that_drips_meets_the_deadline(source: Source, pair: Pair) -> None:
     pair[1].sendall(frame(packed(**{"is": "value"}))[:-1])
     with pytest.raises(TimeoutError):
-        read(pair[0], seconds=0.2)
+        read(source(pair[0]), seconds=0.2)
 
 
-def test_a_closed_connection_is_the_end_of_the_file(pair: Pair) -> None:
+@BOTH_WAYS
+@pytest.mark.parametrize("sent", [0, 7, 20])
+def test_a_closed_connection_is_the_end_of_the_file(sent: int, source: Source, pair: Pair) -> None:
+    pair[1].sendall(frame(packed(**{"is": "value"}))[:sent])
     pair[1].close()
     with pytest.raises(EOFError):
-        read(pair[0])
+        read(source(pair[0]))
+
+
+@pytest.mark.parametrize("size", [1, 15, 1000, wire.Inbox.AT_ONCE, 1 << 20])
+def test_an_inbox_gives_one_frame_after_the_other_however_their_bytes_come(size: int, pair: Pair) -> None:
+    ours, theirs = pair
+    values = [
+        torch.arange(float(count)) for count in (1, 2, 20_000, 3, 40_000, 0)
+    ]  # two take more than it reads at once
+    data = b"".join(wire.encode(wire.Value(value=value)) for value in values)
+    inbox = wire.Inbox(ours)
+
+    def send() -> None:
+        for start in range(0, len(data), size):
+            theirs.sendall(data[start : start + size])
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    for value in values:
+        assert torch.equal(read(inbox).value, value)  # type: ignore[union-attr]
+    sender.join()
+    assert not inbox.holds_more
+    theirs.sendall(wire.encode(wire.Value()) * 2)
+    read(inbox)
+    assert inbox.holds_more
 
 
 @given(header=st.binary(max_size=200), payload=st.binary(max_size=200))

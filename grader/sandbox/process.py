@@ -279,6 +279,7 @@ class SocketWorker:
     def __init__(self, warm: WarmProcess, sock: socket.socket, number: int) -> None:
         self._warm = warm
         self._sock = sock
+        self._inbox = wire.Inbox(sock)
         self._number = number
         self._ending: Ending | None = None
         self._closed = False
@@ -318,7 +319,7 @@ class SocketWorker:
                 if not self._readable(0.0 if large else min(QUICK, seconds)):
                     before = before or clocks.times(self.pid)
                     self._await_reply(seconds, started, before)
-                reply: wire.AnyReply = wire.receive(self._sock, wire.AnyReply, caps, time.monotonic() + seconds)
+                reply: wire.AnyReply = wire.receive(self._inbox, wire.AnyReply, caps, time.monotonic() + seconds)
                 unanswered.popleft()
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 self._closed = True
@@ -334,7 +335,7 @@ class SocketWorker:
     def _refuse_surplus(self) -> None:
         """What was sent before it was asked for would be taken for the answer to another question."""
         if self._readable(0.0):
-            if not self._sock.recv(1, socket.MSG_PEEK):
+            if not self._inbox.holds_more and not self._sock.recv(1, socket.MSG_PEEK):
                 raise EOFError
             raise WireError("it sent an answer that nobody had asked for")
 
@@ -356,6 +357,8 @@ class SocketWorker:
                 )
 
     def _readable(self, seconds: float) -> bool:
+        if self._inbox.holds_more:
+            return True
         poll = select.poll()  # select() takes no descriptor above 1023
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(seconds * 1000))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -57,20 +59,16 @@ def describe(
     """The submodules and the tensors of a module; both empty for anything else. names: `other_names` of classes."""
     if not isinstance(value, nn.Module):
         return (), ()
-    modules = []
-    for path, module in value.named_modules():
-        numbers = {
-            name: number
-            for name, number in vars(module).items()
-            if isinstance(number, (bool, int, float)) and abs(number) < 2**62
-        }
-        kinds = [kind for kind in type(module).__mro__ if kind not in (object, nn.Module)]
-        bases = tuple([name for kind in kinds for name in (kind.__name__, *names.get(id(kind), ()))])
-        children = tuple(dict(module.named_children())) if module._modules else ()
-        modules.append(ModuleInfo(path=path, bases=bases, children=children, numbers=numbers))
-        if len(modules) == MAX_MODULES:
-            break
+    modules = [
+        ModuleInfo(path=path, bases=_bases(type(module), names))
+        for path, module in itertools.islice(value.named_modules(), MAX_MODULES)
+    ]
     return tuple(modules), tuple(_tensors(value))
+
+
+def _bases(of: type, names: Mapping[int, Sequence[str]]) -> tuple[str, ...]:
+    kinds = [kind for kind in of.__mro__ if kind is not object and kind is not nn.Module]
+    return tuple([name for kind in kinds for name in (kind.__name__, *names.get(id(kind), ()))])
 
 
 def _tensors(module: nn.Module) -> list[TensorInfo]:
@@ -93,7 +91,12 @@ def _info(name: str, kind: Any, tensor: torch.Tensor) -> TensorInfo:
 
 
 def dtype_of(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+    return _name_of(tensor.dtype)
+
+
+@lru_cache(maxsize=64)
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def named_tensors(module: nn.Module) -> dict[str, torch.Tensor]:

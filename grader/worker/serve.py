@@ -27,6 +27,7 @@ class State:
     def __init__(self, with_gpu: bool = False) -> None:
         self.with_gpu = with_gpu
         self.programs: dict[str, types.ModuleType] = {}
+        self.compiled: dict[tuple[str, int, str, int], types.CodeType] = {}  # programs have statements in common
         self.other_names: dict[str, dict[int, list[str]]] = {}  # of a program's classes
         self.made: dict[int, Any] = {}
         self.checkpoint: dict[str, torch.Tensor] = {}
@@ -94,8 +95,7 @@ def _load_program(state: State, request: wire.LoadProgram) -> wire.Loaded:
     failures, flags = [], 0
     for source in request.sources:
         try:
-            text = "\n" * (source.line - 1) + source.text
-            code = compile(text, source.filename, "exec", flags=flags, dont_inherit=True)
+            code = _compiled(state, source, flags)
             flags |= code.co_flags & FUTURE_FLAGS
             exec(code, module.__dict__)
         except BaseException as error:
@@ -104,6 +104,14 @@ def _load_program(state: State, request: wire.LoadProgram) -> wire.Loaded:
             failures.append(objects.failure(error, source.names))
     state.other_names[request.program] = objects.other_names(vars(module))
     return wire.Loaded(failures=tuple(failures))
+
+
+def _compiled(state: State, source: wire.Source, flags: int) -> types.CodeType:
+    key = (source.text, source.line, source.filename, flags)
+    if key not in state.compiled:
+        text = "\n" * (source.line - 1) + source.text
+        state.compiled[key] = compile(text, source.filename, "exec", flags=flags, dont_inherit=True)
+    return state.compiled[key]
 
 
 def _make(state: State, request: wire.Make) -> wire.AnyReply:

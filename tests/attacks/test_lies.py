@@ -86,10 +86,7 @@ class Liar(Inside):
             tensors.append(
                 wire.TensorInfo(name=name, kind="parameter", shape=shape, dtype="no dtype", learnable=number % 2 == 0)
             )
-        modules = tuple(
-            wire.ModuleInfo(path=module.path[::-1], bases=module.bases[:1] * 3, children=(), numbers={"": float("nan")})
-            for module in made.modules
-        )
+        modules = tuple(wire.ModuleInfo(path=module.path[::-1], bases=module.bases[:1] * 3) for module in made.modules)
         return wire.Made(modules=modules, tensors=tuple(tensors))
 
 

@@ -8,7 +8,7 @@ import pickle
 import re
 import resource
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -167,6 +167,17 @@ def _wire(assignment: Assignment, **patches: Any) -> Weakened:
 
 
 @contextlib.contextmanager
+def _reading(exactly: Callable[[Any, int, float | None], bytearray]) -> Iterator[None]:
+    """Take bytes out of sockets so, whoever takes them."""
+
+    def from_inbox(inbox: Any, length: int, deadline: float | None) -> bytearray:
+        return exactly(inbox._sock, length, deadline)
+
+    with mock.patch.object(wire, "exactly", exactly), mock.patch.object(wire.Inbox, "exactly", from_inbox):
+        yield
+
+
+@contextlib.contextmanager
 def boundless_wire(assignment: Assignment) -> Weakened:
     """A reader that takes memory for as many bytes as a frame claims, on a machine that has 160 MiB to give."""
 
@@ -183,11 +194,8 @@ def boundless_wire(assignment: Assignment) -> Weakened:
 
     receive = wire.receive
     boundless = wire.Caps(header=1 << 62, payload=1 << 62)
-    patches = {
-        "exactly": exactly,
-        "receive": lambda sock, kind, _, deadline=None: receive(sock, kind, boundless, deadline),
-    }
-    with _wire(assignment, **patches) as weak:
+    patches = {"receive": lambda source, kind, _, deadline=None: receive(source, kind, boundless, deadline)}
+    with _wire(assignment, **patches) as weak, _reading(exactly):
         _lower(resource.RLIMIT_AS, confine.address_space() + (160 << 20))
         yield weak
 
@@ -237,7 +245,7 @@ def takes_descriptors(assignment: Assignment) -> Weakened:
             data += piece
         return data
 
-    with lets_descriptors_pass(assignment) as weak, mock.patch.object(wire, "exactly", exactly):
+    with lets_descriptors_pass(assignment) as weak, _reading(exactly):
         _lower(resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd")) + 64)
         yield weak
 

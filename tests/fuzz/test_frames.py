@@ -20,7 +20,7 @@ from grader.inert import one_line
 
 FRAME = wire.Frame(cell=3, line=7, function="forward")
 INFO = wire.TensorInfo(name="W_q.weight", kind="parameter", shape=(4, 4), dtype="float32", learnable=True)
-MODULE = wire.ModuleInfo(path="attn", bases=("Linear",), children=("W_q",), numbers={"dim": 4, "p": 0.1})
+MODULE = wire.ModuleInfo(path="attn", bases=("Linear",))
 REPLIES: tuple[wire.AnyReply, ...] = (
     wire.Value(value={"a": [1, None, True, "x", 0.5], "t": torch.arange(6.0).reshape(2, 3)}),
     wire.Value(value=[torch.ones(2, dtype=torch.bfloat16), torch.ones(0, 3), torch.tensor(1)]),
@@ -106,13 +106,14 @@ class Pieces:
     def settimeout(self, seconds: float | None) -> None:
         pass
 
-    def recv(self, size: int, _: int) -> bytes:
+    def recv(self, size: int, _: int = 0) -> bytes:
         return self._stream.read(min(size, 1000))
 
 
 def read(data: bytes) -> None:
+    inbox = wire.Inbox(cast("socket.socket", Pieces(data)))
     try:
-        reply = wire.receive(cast("socket.socket", Pieces(data)), wire.AnyReply, wire.Caps(), time.monotonic() + 60)
+        reply = wire.receive(inbox, wire.AnyReply, wire.Caps(), time.monotonic() + 60)
     except EOFError:
         return
     except WireError as error:
