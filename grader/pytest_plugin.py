@@ -114,9 +114,10 @@ def student(grading: Grading) -> Iterator[Student]:
 
 @pytest.fixture
 def oracle(grading: Grading) -> Iterator[Oracle]:
-    """The reference's classes, in this process."""
+    """The reference's classes, in this process. What a check builds is its own until it ends."""
     yield grading.opened.oracle
     grading.opened.oracle.use_standins(())
+    grading.opened.oracle.release()
 
 
 @pytest.fixture

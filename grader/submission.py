@@ -60,7 +60,7 @@ def hidden_part(assignment: Assignment) -> Hidden:
         for name, spec in assignment.config.classes.items()
         if spec.file in stubs
     }
-    return Hidden(solutions, untouched, stubs, Oracle(assignment, solutions))
+    return Hidden(solutions, untouched, stubs, Oracle(assignment, solutions, keeps=True))
 
 
 @dataclass(frozen=True)

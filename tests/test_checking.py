@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from grader import wire
+from grader import bank, wire
 from grader.assignment import Assignment
 from grader.checking import adopt, assert_close, assert_shape, assert_tensor, fail, influence, randomise
+from grader.checking.oracle import Oracle
 from grader.checking.promises import Promise
 from grader.checking.roles import trying
 from grader.checking.student import ClassProxy, ObjectProxy, Student
@@ -218,6 +219,46 @@ def test_what_a_class_was_found_to_be_is_known_where_another_holds_it(assignment
     held = holder.weights
     assert held is not None
     assert torch.equal(ours.part.get_parameter("second.weight"), held["part.rows.weight"][:4])
+
+
+# ---- the reference ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def oracle(assignment: Assignment) -> Oracle:
+    solved = bank.solutions(assignment)
+    return Oracle(assignment, {role: bank.as_read(role, notebook) for role, notebook in solved.items()}, keeps=True)
+
+
+def test_what_was_built_is_given_again_as_it_was_and_not_before_it_is_free(oracle: Oracle) -> None:
+    first = oracle.EncoderLayer(16, 4, 24, 0.1)
+    before = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    assert oracle.EncoderLayer(16, 4, 24, 0.1) is not first
+    first.train().requires_grad_(False)
+    for parameter in first.parameters():
+        parameter.zero_()  # as `adopt` does it
+    oracle.release()
+    again = {oracle.EncoderLayer(16, 4, 24, 0.1) for _ in range(3)}
+    assert first in again
+    assert len(again) == 3
+    assert {name for name, tensor in first.state_dict().items() if not torch.equal(tensor, before[name])} == set()
+    assert all(parameter.requires_grad for parameter in first.parameters())
+    assert not any(module.training for module in first.modules())
+
+
+def test_what_is_asked_for_otherwise_or_was_rebuilt_is_not_given_again(oracle: Oracle) -> None:
+    first, layer = oracle.Mlp(8, 16), oracle.EncoderLayer(16, 4, 24, 0.0)
+    oracle.release()
+    assert oracle.EncoderLayer(16, 4, 24, 0) is not layer  # though 0 == 0.0
+    assert oracle.Mlp(8, 16, seed=1) is not first
+    assert oracle.Mlp(8, hidden_features=16) is not first
+    oracle.use_standins(["Attention"])
+    assert oracle.Mlp(8, 16) is not first
+    oracle.use_standins(())
+    assert oracle.Mlp(8, 16) is first
+    first.fc1 = nn.Linear(8, 16)
+    oracle.release()
+    assert oracle.Mlp(8, 16) is not first
 
 
 # ---- a worker that misbehaves ---------------------------------------------------------------------------------------

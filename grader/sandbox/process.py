@@ -280,6 +280,8 @@ class SocketWorker:
         self._warm = warm
         self._sock = sock
         self._inbox = wire.Inbox(sock)
+        self._poll = select.poll()  # select() takes no descriptor above 1023
+        self._poll.register(sock, select.POLLIN)
         self._number = number
         self._ending: Ending | None = None
         self._closed = False
@@ -359,9 +361,7 @@ class SocketWorker:
     def _readable(self, seconds: float) -> bool:
         if self._inbox.holds_more:
             return True
-        poll = select.poll()  # select() takes no descriptor above 1023
-        poll.register(self._sock, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        return bool(self._poll.poll(seconds * 1000))
 
     def kill(self) -> Ending:
         if self._ending is None:

@@ -13,6 +13,16 @@ def pictures(batch=2):
     return torch.randn(batch, 1, 28, 28, generator=torch.Generator().manual_seed(13))
 
 
+def parts_of(student, depth):
+    """The tensors of a model, and how many blocks it has: two checks look at these, and it is built once."""
+
+    def look():
+        model = student.VisionTransformer(**(SETTINGS | {"depth": depth}))
+        return model.tensors, len(model.of_class("Block"))
+
+    return student.once(("parts", depth), look)
+
+
 def test_shape(student):
     """(B, C, H, W) in, (B, num_classes) out"""
     models = [
@@ -25,10 +35,10 @@ def test_shape(student):
 
 def test_learnable(student):
     """A class token (1, 1, D) and positions (1, num_patches + 1, D), both learnable"""
-    model = student.VisionTransformer(**SETTINGS)
+    tensors, _ = parts_of(student, SETTINGS["depth"])
     width = SETTINGS["embed_dim"]
     for what, shape in (("class token", (1, 1, width)), ("positions", (1, PATCHES + 1, width))):
-        fitting = [info for info in model.tensors if info.shape == shape]
+        fitting = [info for info in tensors if info.shape == shape]
         if not fitting:
             fail(f"no {what}: nothing has shape {shape}", expected_shape=list(shape))
         if not any(info.kind == "parameter" and info.learnable for info in fitting):
@@ -37,10 +47,8 @@ def test_learnable(student):
 
 def test_depth(student):
     """As many blocks as depth says"""
-    depths = 1, 3
-    models = [student.VisionTransformer(**(SETTINGS | {"depth": depth})) for depth in depths]  # built together
-    for depth, model in zip(depths, models, strict=True):
-        count = len(model.of_class("Block"))
+    for depth in (1, 3):
+        _, count = parts_of(student, depth)
         if count != depth:
             fail(f"with depth={depth} the model has {count} blocks", depth=depth, found=count)
 

@@ -22,10 +22,11 @@ def moved(embed):
 def exhibit_tokens(student, oracle):
     """Which patch goes into which token"""
     size = {"img_size": IMAGE, "patch_size": PATCH, "in_chans": 1, "embed_dim": WIDTH}
+    right = oracle.once("exhibit_tokens", lambda: moved(oracle.PatchEmbed(**size)))
     return figure(
         f"An image of {IMAGE} × {IMAGE} in patches of {PATCH} × {PATCH}: {SIDE * SIDE} patches, numbered row by row. "
         "Each must move one token alone, and the tokens must stand in the order of the patches: a diagonal line.",
-        {"Yours": moved(student.PatchEmbed(**size)), "As it should be": moved(oracle.PatchEmbed(**size))},
+        {"Yours": moved(student.PatchEmbed(**size)), "As it should be": right},
         limits=(0.0, 1.0),
         row="patch",
         col="token",
