@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,17 @@ from torch import nn
 
 from grader import bank, wire
 from grader.assignment import Assignment
-from grader.checking import adopt, assert_close, assert_shape, assert_tensor, fail, influence, randomise
+from grader.checking import (
+    adopt,
+    assert_close,
+    assert_shape,
+    assert_tensor,
+    at_once,
+    fail,
+    moved,
+    randomise,
+    variations,
+)
 from grader.checking.oracle import Oracle
 from grader.checking.promises import Promise
 from grader.checking.roles import trying
@@ -108,16 +118,77 @@ def test_a_share_of_a_failed_check_can_be_earned() -> None:
 # ---- probes ---------------------------------------------------------------------------------------------------------
 
 
-def test_influence_upon_an_output_without_positions_is_none_at_all() -> None:
-    assert influence(lambda ts: [t[:, :0] for t in ts], torch.randn(2, 4, 3)).shape == (4, 0)
+def found(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    return moved(map(function, variations(x)))
 
 
-def test_influence_shows_which_input_moves_which_output() -> None:
+def test_an_output_without_positions_has_none_that_move() -> None:
+    assert found(lambda t: t[:, :0], torch.randn(2, 4, 3)).shape == (4, 0)
+
+
+def test_which_input_moves_which_output_is_seen() -> None:
     x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found(lambda t: t.cumsum(dim=1), x), torch.ones(4, 4, dtype=torch.bool).triu())
+    assert torch.equal(found(lambda t: t.flip(1), x), torch.eye(4, dtype=torch.bool).flip(1))
+
+
+class Asked:
+    """Answers, and remembers how many rows came with each question."""
+
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
+        self.function = function
+        self.rows: list[int] = []
+
+    def __call__(self, inputs: list[tuple[torch.Tensor, ...]]) -> Iterator[torch.Tensor]:
+        for one in inputs:
+            self.rows.append(len(one[0]))
+            yield self.function(*one)
+
+
+def raising(x: torch.Tensor) -> torch.Tensor:
+    if len(x) > 2:
+        raise Raised("RuntimeError: shape '[2, 4, 3]' is invalid", {})
+    return x.cumsum(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("function", "rows"),
+    [
+        (lambda x: x.cumsum(dim=1), [2, 10]),
+        (lambda x: x.cumsum(dim=1) + x.sum(0, keepdim=True).cumsum(dim=1), [2, 10, 2, 2, 2, 2, 2]),  # rows meet
+        (lambda x: x.view(-1, 4, 3)[:2].cumsum(dim=1), [2, 10, 2, 2, 2, 2, 2]),  # for two rows alone
+        (raising, [2, 10, 2, 2, 2, 2, 2]),
+    ],
+)
+def test_what_one_batch_cannot_show_is_asked_one_by_one(
+    function: Callable[[torch.Tensor], torch.Tensor], rows: list[int]
+) -> None:
+    x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    ask = Asked(function)
     assert torch.equal(
-        influence(lambda ts: [t.cumsum(dim=1) for t in ts], x), torch.ones(4, 4, dtype=torch.bool).triu()
+        at_once(ask, [(one,) for one in variations(x)], moved), torch.ones(4, 4, dtype=torch.bool).triu()
     )
-    assert torch.equal(influence(lambda ts: [t.flip(1) for t in ts], x), torch.eye(4, dtype=torch.bool).flip(1))
+    assert ask.rows == rows
+
+
+def test_a_fault_counts_where_each_was_asked_alone_and_what_is_not_usual_is_looked_at_again() -> None:
+    x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    inputs = [(one, torch.ones(1, 4, 1)) for one in variations(x)]  # a mask of one row goes with each
+
+    def judge(outputs: Iterator[object]) -> torch.Tensor:
+        matrix = moved(outputs)
+        if matrix[1, 0]:
+            fail("the second moves the first")
+        return matrix
+
+    ask = Asked(lambda x, mask: x.flip(1) * mask)
+    assert at_once(ask, inputs, judge).equal(torch.eye(4, dtype=torch.bool).flip(1))
+    assert ask.rows == [2, 10]
+    with pytest.raises(Failed, match="the second moves the first"):
+        at_once(ask := Asked(lambda x, mask: x.roll(-1, 1) * mask), inputs, judge)
+    assert ask.rows == [2, 10, 2, 2, 2, 2, 2]
+    at_once(ask := Asked(lambda x, mask: x.flip(1) * mask), inputs, judge, lambda matrix: bool(matrix[0, 0]))
+    assert ask.rows == [2, 10, 2, 2, 2, 2, 2]
 
 
 # ---- roles ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ figures.py   what an exhibit shows of it
 from grader.checking.compare import assert_close, assert_shape, assert_tensor, differs, fail, tolerance
 from grader.checking.figures import figure
 from grader.checking.oracle import Oracle
-from grader.checking.probes import influence
+from grader.checking.probes import at_once, differing_from, moved, variations
 from grader.checking.roles import adopt, randomise
 from grader.checking.student import ClassProxy, FunctionProxy, ObjectProxy, Student, together
 
@@ -28,11 +28,14 @@ __all__ = [
     "assert_close",
     "assert_shape",
     "assert_tensor",
+    "at_once",
+    "differing_from",
     "differs",
     "fail",
     "figure",
-    "influence",
+    "moved",
     "randomise",
     "together",
     "tolerance",
+    "variations",
 ]

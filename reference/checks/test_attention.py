@@ -4,7 +4,17 @@ import itertools
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, differs, fail, randomise, together
+from grader.checking import (
+    adopt,
+    assert_close,
+    assert_shape,
+    at_once,
+    differing_from,
+    differs,
+    fail,
+    randomise,
+    together,
+)
 
 SIZES = [(16, 4), (24, 3)]  # (dim, head_num)
 
@@ -40,19 +50,22 @@ def test_heads_apart(student):
     attention = student.MultiHeadAttention(16, 4)
     qkv = heads_of(16, 4, queries=5, keys=6)
     changes = list(itertools.product(range(4), range(3)))
-    asked = [qkv]
+    asked = [tuple(qkv)]
     for head, number in changes:
         changed = [x.clone() for x in qkv]
         part = changed[number][:, head]
         part += 2 * torch.randn(part.shape, generator=torch.Generator().manual_seed(head))
-        asked.append(changed)
-    answers = map(without_weights, attention.call_each("scaled_dot_product", asked))
-    before = assert_shape(next(answers), (2, 4, 5, 4), "scaled_dot_product's output")
-    for (head, number), after in zip(changes, answers, strict=True):
-        moved = differs(after, before).transpose(0, 1).flatten(1).any(dim=1)
-        if not moved[head] or int(moved.sum()) != 1:
-            heads, name = moved.nonzero().flatten().tolist(), ("queries", "keys", "values")[number]
-            fail(f"a change of head {head}'s {name} moves heads {heads}", head=head, moved=heads)
+        asked.append(tuple(changed))
+
+    def judge(answers):
+        before = assert_shape(next(answers), (2, 4, 5, 4), "scaled_dot_product's output")
+        moved = differing_from(before, answers).any(dim=4).any(dim=3).any(dim=1)
+        for (head, number), row in zip(changes, moved, strict=True):
+            if (heads := row.nonzero().flatten().tolist()) != [head]:
+                name = ("queries", "keys", "values")[number]
+                fail(f"a change of head {head}'s {name} moves heads {heads}", head=head, moved=heads)
+
+    at_once(lambda inputs: map(without_weights, attention.call_each("scaled_dot_product", inputs)), asked, judge)
 
 
 def test_forward(student, oracle):

@@ -3,7 +3,7 @@
 import layer_parts
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, fail, influence, randomise
+from grader.checking import adopt, assert_close, assert_shape, at_once, fail, moved, randomise, variations
 
 DIM, HEADS, FFN_DIM = 16, 4, 24
 TARGET, SOURCE, HIDDEN = 4, 6, 2  # lengths; the last HIDDEN source positions are padding
@@ -60,8 +60,15 @@ def test_masks(student):
     layer = student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)
     randomise(layer)
     x, encoded, cross, causal = inputs()
-    by_target = influence(lambda changed: layer.each((one, encoded, cross, causal) for one in changed), x)
-    expected = torch.ones(TARGET, TARGET, dtype=torch.bool).triu()  # an input moves itself and what comes after it
+    by_target = [(one, encoded, cross, causal) for one in variations(x)]
+    by_source = [(x, one, cross, causal) for one in variations(encoded)]
+    at_once(layer.each, by_target, lambda outputs: assert_future_is_hidden(moved(outputs)))
+    at_once(layer.each, by_source, lambda outputs: assert_padding_is_hidden(moved(outputs)))
+
+
+def assert_future_is_hidden(by_target):
+    """Fail unless a target position moves itself and what comes after it."""
+    expected = torch.ones(TARGET, TARGET, dtype=torch.bool).triu()
     if by_target.shape != expected.shape:
         fail(f"the output has {by_target.shape[1]} positions, expected {TARGET}")
     if not torch.equal(by_target, expected):
@@ -69,7 +76,10 @@ def test_masks(student):
         if by_target[i, j]:
             fail(f"target position {i} moves output {j} under the causal mask", position=i, output=j)
         fail(f"target position {i} does not move output {j} under the causal mask", position=i, output=j)
-    by_source = influence(lambda changed: layer.each((x, one, cross, causal) for one in changed), encoded)
+
+
+def assert_padding_is_hidden(by_source):
+    """Fail unless a source position moves every output, and none if it is padding."""
     for position in range(SOURCE):
         if position >= SOURCE - HIDDEN and by_source[position].any():
             fail(f"source position {position} is padding, but moves the output", position=position)

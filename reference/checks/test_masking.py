@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.checking import assert_close, assert_shape, differs, fail
+from grader.checking import assert_close, assert_shape, at_once, differing_from, fail
 
 HEADS, WIDTH, LENGTH = 2, 4, 6
 LOUD = 60.0
@@ -53,18 +53,18 @@ def hides_what_it_must(attention, mask):
         k2[:, :, key] += 3 * torch.randn(k2[:, :, key].shape, generator=generator)
         v2[:, :, key] += 3 * torch.randn(v2[:, :, key].shape, generator=generator)
         asked.append((q, k2, v2, mask))
-    answers = attend_each(attention, asked)
-    before = next(answers)
-    for key, after in enumerate(answers):
-        moved = differs(before, after).any(dim=-1).any(dim=1)
-        may = mask.expand(2, 1, LENGTH, LENGTH)[:, 0, :, key]
-        leaks, deaf = moved & ~may & defined, ~moved & may & defined
-        if leaks.any():
-            sample, query = leaks.nonzero()[0].tolist()
-            fail(f"key {key} is hidden from query {query}, but moves its output", key=key, query=query, sample=sample)
-        if deaf.any():
-            sample, query = deaf.nonzero()[0].tolist()
-            fail(f"key {key} is visible to query {query}, but has no influence", key=key, query=query, sample=sample)
+
+    def judge(answers):
+        moved = differing_from(next(answers), answers).any(dim=4).any(dim=2)  # (keys, batch, queries)
+        may = mask.expand(2, 1, LENGTH, LENGTH)[:, 0].movedim(2, 0)
+        wrong = (moved != may) & defined
+        for key, sample, query in wrong.nonzero().tolist():
+            place = {"key": key, "query": query, "sample": sample}
+            if moved[key, sample, query]:
+                fail(f"key {key} is hidden from query {query}, but moves its output", **place)
+            fail(f"key {key} is visible to query {query}, but has no influence", **place)
+
+    at_once(lambda inputs: attend_each(attention, inputs), asked, judge)
 
 
 def equals_attention_without(attention, mask, visible):

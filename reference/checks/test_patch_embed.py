@@ -4,7 +4,18 @@ import itertools
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, differs, fail, randomise, together, tolerance
+from grader.checking import (
+    adopt,
+    assert_close,
+    assert_shape,
+    at_once,
+    differing_from,
+    differs,
+    fail,
+    randomise,
+    together,
+    tolerance,
+)
 from grader.errors import Failed
 
 SIZES = [(28, 4, 1, 12), (28, 7, 1, 8), (24, 8, 3, 10)]  # (img_size, patch_size, in_chans, embed_dim)
@@ -42,9 +53,18 @@ def moved_by_patch(embed, size):
         changed = x.clone()
         changed[..., top : top + patch, left : left + patch] += 2.0
         asked.append(changed)
-    found = answers(embed, asked)
-    before = assert_shape(next(found), (1, side * side, width))
-    return torch.stack([differs(before, after)[0].any(dim=-1) for after in found])
+
+    def find(tokens):
+        before = assert_shape(next(tokens), (1, side * side, width))
+        return differing_from(before, tokens)[:, 0].any(dim=-1)
+
+    each_its_own = torch.eye(side * side, dtype=torch.bool)
+    return at_once(
+        lambda inputs: answers(embed, [one for (one,) in inputs]),
+        [(one,) for one in asked],
+        find,
+        lambda found: torch.equal(found, each_its_own),
+    )
 
 
 def test_shape(student):

@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, fail, influence, randomise, together
+from grader.checking import adopt, assert_close, assert_shape, at_once, fail, moved, randomise, together, variations
 
 SIZES = [(16, 4, 5), (24, 2, 9)]  # (dim, num_heads, tokens)
 
@@ -42,8 +42,12 @@ def test_tokens(student):
     answers = attention.each([(x,), (x[:, order],)])
     straight = assert_shape(next(answers), tuple(x.shape))
     assert_close(next(answers), straight[:, order], "the output for permuted tokens")
-    deaf = (~influence(lambda changed: attention.each((one,) for one in changed), x)).nonzero().tolist()
-    if deaf:
+    at_once(attention.each, [(one,) for one in variations(x)], lambda outputs: assert_all_hear_all(moved(outputs)))
+
+
+def assert_all_hear_all(by_token):
+    """Fail unless every token moves the output for every token."""
+    if deaf := (~by_token).nonzero().tolist():
         fail(f"token {deaf[0][0]} has no influence on the output for token {deaf[0][1]}", tokens=deaf[0])
 
 
