@@ -28,23 +28,27 @@ def at_once(
     only that counts.
     """
     with contextlib.suppress(Failed, Raised):
-        if is_usual(found := judge(_from_one_batch(ask, inputs))):
+        answers = _from_one_batch(ask, inputs)
+        if answers is not None and is_usual(found := judge(answers)):
             return found
     return judge(iter(ask(list(inputs))))
 
 
-def _from_one_batch(ask: Callable[[list[Inputs]], Iterable[object]], inputs: Sequence[Inputs]) -> Iterator[object]:
-    """The answers to the inputs, as their batch has them. A tensor of one row goes with each row of the others."""
+def _from_one_batch(
+    ask: Callable[[list[Inputs]], Iterable[object]], inputs: Sequence[Inputs]
+) -> Iterator[object] | None:
+    """The answers to the inputs, as their batch has them; None where they hang on one another.
+
+    A tensor of one row goes with each row of the others.
+    """
     rows = len(inputs[0][0])
     parts = zip(*inputs, strict=True)
     batch = tuple(torch.cat([t.expand(rows, *t.shape[1:]) if len(t) == 1 else t for t in part]) for part in parts)
     alone, answer = map(assert_tensor, ask([inputs[0], batch]))
     if answer.dim() == 0 or len(answer) != rows * len(inputs):
-        fail(f"the output for a batch of {rows * len(inputs)} has shape {tuple(answer.shape)}")
+        return None
     found = torch.split_with_sizes(answer, [rows] * len(inputs))
-    if differs(found[0], alone).any():
-        fail("the output hangs on what else is in the batch")
-    return iter(found)
+    return None if differs(found[0], alone).any() else iter(found)
 
 
 def variations(x: torch.Tensor, dim: int = 1, seed: int = 0) -> list[torch.Tensor]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ FEW = 4  # a part with so few tensors is tried in every order
 _TRIES: ContextVar[int] = ContextVar("tries", default=MAX_TRIES)
 
 Weights = dict[str, torch.Tensor]
-Readings = dict[Hashable, "Weights | None"]  # by the form of a class; None: as it stands
+Readings = dict[Hashable, Weights | None]  # by the form of a class; None: as it stands
 
 
 @contextmanager
@@ -225,11 +225,6 @@ class _Part:
         known = {"Linear", "Conv2d", "Conv1d", "Embedding"} & set(self.bases)
         return not self.unit and bool(self.path) and not known and any(t.dim() == 2 for t in self.tensors.values())
 
-    @cached_property
-    def sizes(self) -> set[int]:
-        """How many values its tensors have."""
-        return {tensor.numel() for tensor in self.tensors.values()}
-
     def full(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
 
@@ -296,8 +291,8 @@ def _fits(mine: _Part, other: _Part) -> Iterator[Weights]:
 def _plain_fits(mine: _Part, other: _Part) -> Iterator[Weights]:
     """The same from names, shapes and order alone; none if they cannot."""
     wanted, values = list(mine.tensors), list(other.tensors.values())
-    if mine.path and (len(values) > len(wanted) or not other.sizes <= mine.sizes):
-        return  # beside the layers, the class itself may own what plays no part
+    if mine.path and len(values) > len(wanted):  # beside the layers, the class itself may own what plays no part
+        return
     by_name = {name: t for name, t in other.tensors.items() if name in mine.tensors}
     orders = [by_name]
     if len(by_name) < len(values) and len(values) <= FEW:
