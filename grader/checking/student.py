@@ -657,8 +657,9 @@ class ObjectProxy:
         return value
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Overwrite the named parameters and buffers."""
-        expect(self._student.ask(wire.SetState(handle=self.handle, tensors=dict(tensors)), self.class_name), wire.Value)
+        """Overwrite the named parameters and buffers before it is asked anything else."""
+        request = wire.SetState(handle=self.handle, tensors=dict(tensors))
+        self._student.promise(request, self.class_name, lambda reply: expect(reply, wire.Value), self._explained)
 
     def randomise(self, seed: int, held: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
         """Let the worker give it random parameters, those of `grader.noise`, before it is asked anything else.

@@ -90,6 +90,7 @@ def test_layers(student):
     """Four linear layers of their own, each from dim to dim: W_q, W_k, W_v, W_o"""
     dim = 12
     attention = student.MultiHeadAttention(dim, 3)
+    randomise(attention)
     own = {module.path for module in attention.modules}  # a layer that is registered twice counts once
     weights = [
         info.shape
@@ -98,7 +99,6 @@ def test_layers(student):
     ]
     if sum(rows * columns for rows, columns in weights) != 4 * dim * dim:
         fail(f"expected four {dim} x {dim} weight matrices, found {weights or 'none'}", shapes=str(weights))
-    randomise(attention)
     if distinct(attention.weights.values(), dim) < 4:
         fail("two of the four layers are one and the same")
 

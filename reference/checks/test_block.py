@@ -14,8 +14,8 @@ def tokens():
 def test_residuals(student):
     """Residuals run past both sublayers untouched: with silent sublayers the block hands its input on"""
     block = student.Block(DIM, HEADS, mlp_ratio=3.0)
-    inside = [m.path + "." for m in block.of_class("Attention", "Mlp")]
     state = block.state()
+    inside = [m.path + "." for m in block.of_class("Attention", "Mlp")]
     if not differs(block(tokens()), tokens()).any():
         fail("the block hands its input on unchanged: its sublayers play no part")
     block.load({n: torch.zeros_like(t) for n, t in state.items() if n.startswith(tuple(inside))})

@@ -40,12 +40,15 @@ def build(student, p):
 
 def test_shape(student):
     """(B, T, dim) in, (B, T, dim) out, whatever the length of the source"""
-    assert_shape(student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)(*inputs()), (2, TARGET, DIM))
+    layer = student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)
+    assert_shape(layer(*inputs()), (2, TARGET, DIM))
+    student.once("decoder layer", lambda: layer)
 
 
 def test_structure(student):
     """Two attentions, one FFN, three LayerNorms"""
-    layer_parts.expect_parts(student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1), DIM, FFN_DIM, attentions=2, norm_count=3)
+    layer = student.once("decoder layer", lambda: student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1))
+    layer_parts.expect_parts(layer, DIM, FFN_DIM, attentions=2, norm_count=3)
 
 
 def test_output(student, oracle):

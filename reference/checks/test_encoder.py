@@ -38,14 +38,16 @@ def build(student, p):
 
 def test_shape(student):
     """(B, L, dim) in, (B, L, dim) out"""
-    asked = [inputs(length) for length in (5, 8)]
-    for (x, _), answer in zip(asked, student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1).each(asked), strict=True):
+    layer, asked = student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1), [inputs(length) for length in (5, 8)]
+    for (x, _), answer in zip(asked, layer.each(asked), strict=True):
         assert_shape(answer, tuple(x.shape))
+    student.once("encoder layer", lambda: layer)
 
 
 def test_structure(student):
     """One attention, one FFN, two LayerNorms"""
-    layer_parts.expect_parts(student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1), DIM, FFN_DIM, attentions=1, norm_count=2)
+    layer = student.once("encoder layer", lambda: student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1))
+    layer_parts.expect_parts(layer, DIM, FFN_DIM, attentions=1, norm_count=2)
 
 
 def test_output(student, oracle):

@@ -13,11 +13,11 @@ def pictures(batch=2):
     return torch.randn(batch, 1, 28, 28, generator=torch.Generator().manual_seed(13))
 
 
-def parts_of(student, depth):
-    """The tensors of a model, and how many blocks it has: two checks look at these, and it is built once."""
+def parts_of(student, depth, built=None):
+    """The tensors of a model, and how many blocks it has: what three checks build, or look at, is built once."""
 
     def look():
-        model = student.VisionTransformer(**(SETTINGS | {"depth": depth}))
+        model = built or student.VisionTransformer(**(SETTINGS | {"depth": depth}))
         return model.tensors, len(model.of_class("Block"))
 
     return student.once(("parts", depth), look)
@@ -31,6 +31,7 @@ def test_shape(student):
     logits = together(zip(models, ((pictures(3),), (pictures(1),)), strict=True))
     for answer, shape in zip(logits, ((3, 10), (1, 7)), strict=True):
         assert_shape(answer, shape, "the logits")
+    parts_of(student, SETTINGS["depth"], models[0])
 
 
 def test_learnable(student):

@@ -18,7 +18,7 @@ from attacks.judging import LIMITS
 from attacks.weak_workers import Weakened, lets_descriptors_pass, sends_all_it_has
 from grader import wire
 from grader.assignment import Assignment
-from grader.checking import student
+from grader.checking import roles, student
 from grader.sandbox import Ending, Sandbox, Worker
 from grader.sandbox.process import SocketWorker, WarmProcess
 from grader.sandbox.tiers import open_sandbox
@@ -286,11 +286,14 @@ def any_answer_will_do(assignment: Assignment) -> Weakened:
 def trusting_judge(assignment: Assignment) -> Weakened:
     """A judge that compares with the weights that the student's code says it has, after it has answered."""
 
-    def hold(theirs: student.ObjectProxy, tensors: dict[str, torch.Tensor], _: Any) -> None:
-        theirs.load(tensors)
+    def randomise(theirs: student.ObjectProxy, seed: int, _: Any) -> None:
+        theirs.load(roles._drawn(theirs, seed))
 
     said = property(lambda theirs: theirs.state())
-    with open_sandbox("auto", LIMITS) as warm, mock.patch.multiple(student.ObjectProxy, hold=hold, weights=said):
+    with (
+        open_sandbox("auto", LIMITS) as warm,
+        mock.patch.multiple(student.ObjectProxy, randomise=randomise, weights=said),
+    ):
         yield assignment, warm
 
 
