@@ -233,11 +233,17 @@ class Frame(Frozen, frozen=True):
 class ModuleInfo(Frozen, frozen=True):
     """One submodule: its path, and the names of its class and of that class's bases.
 
-    They are the names that the classes were given, and those under which the program knows them besides.
+    known_as: the names under which the program knows these classes besides.
     """
 
     path: str
     bases: tuple[str, ...]
+    known_as: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return *self.bases, *self.known_as
 
 
 class TensorInfo(Frozen, frozen=True):

@@ -292,6 +292,20 @@ def test_what_a_class_was_found_to_be_is_known_where_another_holds_it(assignment
     assert torch.equal(ours.part.get_parameter("second.weight"), held["part.rows.weight"][:4])
 
 
+def test_a_class_is_known_by_its_other_names_too_and_is_not_taken_for_torchs() -> None:
+    class Own(nn.Module):
+        pass
+
+    class Odd(type):
+        __hash__ = None  # type: ignore[assignment]
+        __name__ = property(lambda _: 1 / 0)  # type: ignore[assignment]
+
+    names = objects.other_names({"Own": Own, "Linear": Own, "odd": Odd("Odd", (), {}), "nn": nn, "three": 3})
+    (_, module), _ = objects.describe(nn.Sequential(Own()), names)
+    assert (module.bases, module.known_as) == (("Own",), ("Linear",))
+    assert module.names == ("Own", "Linear")
+
+
 # ---- the reference ---------------------------------------------------------------------------------------------------
 
 

@@ -143,8 +143,9 @@ def _candidates(
     learned = {
         info.name: state[info.name] for info in theirs.tensors if info.kind == "parameter" and info.name in state
     }
-    their_parts = _parts([(m.path, m.bases) for m in theirs.modules], learned, units, theirs.readings)
-    our_kinds = [(path, tuple(k.__name__ for k in type(module).__mro__)) for path, module in ours.named_modules()]
+    their_kinds = [(m.path, m.bases, m.names) for m in theirs.modules]
+    their_parts = _parts(their_kinds, learned, units, theirs.readings)
+    our_kinds = [(path, kinds, kinds) for path, module in ours.named_modules() for kinds in [_kinds(module)]]
     our_parts = _parts(our_kinds, dict(ours.named_parameters()), units)
     refusal: Failed | None = None
     fitted = False
@@ -234,15 +235,22 @@ class _Part:
         return (self.unit, *(tuple(tensor.shape) for tensor in self.tensors.values()))
 
 
+def _kinds(module: nn.Module) -> tuple[str, ...]:
+    return tuple(kind.__name__ for kind in type(module).__mro__)
+
+
 def _parts(
-    modules: list[tuple[str, tuple[str, ...]]], state: Weights, units: Sequence[str], readings: Readings | None = None
+    modules: list[tuple[str, tuple[str, ...], tuple[str, ...]]],
+    state: Weights,
+    units: Sequence[str],
+    readings: Readings | None = None,
 ) -> list[_Part]:
     parts: list[_Part] = []
     taken: list[str] = []
-    for path, bases in modules:
+    for path, bases, names in modules:
         if any(path.startswith(t + ".") for t in taken):
             continue
-        unit = next((base for base in bases if base in units), "") if path else ""
+        unit = next((name for name in names if name in units), "") if path else ""
         prefix = f"{path}." if path else ""
         if unit:
             taken.append(path)

@@ -680,7 +680,7 @@ class ObjectProxy:
         found: list[wire.ModuleInfo] = []
         for module in self.modules:
             inside = any(module.path.startswith(outer.path + ".") for outer in found)
-            if module.path and not inside and set(names) & set(module.bases):
+            if module.path and not inside and set(names) & set(module.names):
                 found.append(module)
         return found
 

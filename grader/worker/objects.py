@@ -60,15 +60,17 @@ def describe(
     if not isinstance(value, nn.Module):
         return (), ()
     modules = [
-        ModuleInfo(path=path, bases=_bases(type(module), names))
+        ModuleInfo(path=path, bases=bases, known_as=known_as)
         for path, module in itertools.islice(value.named_modules(), MAX_MODULES)
+        for bases, known_as in [_bases(type(module), names)]
     ]
     return tuple(modules), tuple(_tensors(value))
 
 
-def _bases(of: type, names: Mapping[int, Sequence[str]]) -> tuple[str, ...]:
+def _bases(of: type, names: Mapping[int, Sequence[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names that a class and its bases were given, and their other names."""
     kinds = [kind for kind in of.__mro__ if kind is not object and kind is not nn.Module]
-    return tuple([name for kind in kinds for name in (kind.__name__, *names.get(id(kind), ()))])
+    return tuple([kind.__name__ for kind in kinds]), tuple([n for kind in kinds for n in names.get(id(kind), ())])
 
 
 def _tensors(module: nn.Module) -> list[TensorInfo]:
