@@ -26,7 +26,7 @@ from grader.records import Answers, CheckpointResult, Frozen, NoiseResult, Sampl
 from grader.sample import load_sample, read_idx
 from grader.settings import Candidate
 from grader.transform import NAME as TRANSFORM_NAME
-from grader.transform import Affine, transform_of
+from grader.transform import transform_of
 
 MAX_EVALUATED = 4  # candidates that fit the shapes alike (head counts cannot be seen in weights)
 NOISY_IMAGES = 1_000  # shown once more with noise
@@ -252,11 +252,12 @@ class TrainedModel:
         """The logits (B, classes) for batches of the images, and these images' places; NaN answers are no answers."""
         model = self._weights.build(candidate)
         limit, size = self._assignment.config.limits.accuracy_seconds, self.spec.batch
-        for inputs, places in self._groups(images, order):
+        for inputs, pixels, places in self._groups(images, order):
             if on_gpu:
-                found: Iterable[Any] = (model.forward_on_gpu(part, limit) for part in torch.split(inputs, size))
+                shown = pixels(inputs) if pixels is not None else inputs
+                found: Iterable[Any] = (model.forward_on_gpu(part, limit) for part in torch.split(shown, size))
             else:
-                found = model.forward_in_batches(inputs, size, self._student.threads, limit)
+                found = model.forward_in_batches(inputs, size, self._student.threads, limit, pixels)
             for logits, batch in zip(found, torch.split(places, size), strict=True):
                 self._plausible(logits, len(batch))
                 yield logits, batch
@@ -286,8 +287,12 @@ class TrainedModel:
         )
         return Evaluation(result=result, answers=answers(predicted, confidence, images, labels, self.spec.classes))
 
-    def _groups(self, images: torch.Tensor, order: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Some batches of transformed images (N, 1, H, W) at a time, with their places in the held-out set, shuffled.
+    def _groups(
+        self, images: torch.Tensor, order: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, wire.Affine | None, torch.Tensor]]:
+        """Some batches of images (N, 1, H, W) at a time, with their places in the held-out set, shuffled.
+
+        Their pixels, and what makes images of these; or the images, where that is code of the student's.
 
         Each of the first alone: a model that is too slow must be known by them. A question costs as much as a tenth of
         what a small model takes for a batch.
@@ -296,7 +301,9 @@ class TrainedModel:
         assert isinstance(notebook, Notebook)
         transform = transform_of(notebook, self.spec.dataset_call)
         size = self.spec.batch
-        if not isinstance(transform, Affine):  # student code: its answers are asked for, and taken, a batch at a time
+        if not isinstance(
+            transform, wire.Affine
+        ):  # student code: its answers are asked for, and taken, a batch at a time
             program = "held-out transform"
             self._student.load_program(program, transform, self.spec.class_name)
             for places in torch.split(order, size):
@@ -305,13 +312,13 @@ class TrainedModel:
                 shown = expect(self._student.ask(request, self.spec.class_name, limit), wire.Value).value
                 if not isinstance(shown, torch.Tensor) or shown.dim() == 0 or len(shown) != len(places):
                     raise Failed("the transform of the test images does not give one tensor an image")
-                yield shown, places
+                yield shown, None, places
             return
         alone = WARM_BATCHES * size
         together = size * max(1, GROUP_BYTES // (4 * size * images[0].numel()))
         rest = torch.split(order[alone:], together) if len(order) > alone else ()  # of nothing there is one part
         for places in (*torch.split(order[:alone], size), *rest):
-            yield transform(images[places].unsqueeze(1).float() / 255), places
+            yield images[places].unsqueeze(1), transform, places
 
     def _plausible(self, logits: Any, count: int) -> None:
         expected = (count, self.spec.classes)

@@ -5,28 +5,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-import torch
-
 from grader.notebook import Cell, Notebook, Program
 from grader.program import slice_program
-from grader.records import Frozen
 from grader.statements import code
+from grader.wire import Affine
 
 NAME = "held_out_transform"  # what the sliced transform is bound to
 MAX_HOPS = 8
 
 # Random augmentation leaves a test image as it is on average; a test transform that holds one is taken without it.
 AUGMENTATIONS = frozenset({"RandomHorizontalFlip", "RandomRotation", "RandomCrop", "RandomErasing", "RandomAffine"})
-
-
-class Affine(Frozen, frozen=True):
-    """(x - mean) / std on images in [0, 1]: what ToTensor, with or without Normalize, comes to."""
-
-    mean: float = 0.0
-    std: float = 1.0
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        return images if self == Affine() else (images - self.mean) / self.std
 
 
 def transform_of(notebook: Notebook, dataset_call: str) -> Affine | Program:

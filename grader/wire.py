@@ -118,13 +118,26 @@ class Outline(Make, frozen=True, tag="outline"):
     """
 
 
+class Affine(Frozen, frozen=True):
+    """(x - mean) / std on images in [0, 1]: what ToTensor, with or without Normalize, comes to."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The images whose pixels are given in uint8. Both sides compute the same."""
+        images = pixels.float() / 255
+        return images if self == Affine() else (images - self.mean) / self.std
+
+
 class Call(Request, frozen=True, tag="call"):
     """Call a method of a made object, or of the submodule at `path`; the answer holds plain values and tensors.
 
     One thread serves tiny layers best, above all where other work shares the cores; the held-out images take more.
     With `follow` the answer is [value, steps], each step [path, cell, line, tensor]: what went into which layer.
     With `gpu` the object and the arguments are moved there first; see `grader.worker.gpu`.
-    With `batch` the first argument is given in parts of so many rows, one after the other, and a list of answers comes.
+    With `batch` the first argument is given in parts of so many rows, one after the other, and a list of answers comes;
+    with `pixels` besides, it is pixels in uint8, a quarter of what crosses, and each part of them goes through that.
     """
 
     handle: int
@@ -138,6 +151,7 @@ class Call(Request, frozen=True, tag="call"):
     follow: bool = False
     gpu: bool = False
     batch: int = 0
+    pixels: Affine | None = None
 
 
 class CallFunction(Request, frozen=True, tag="call_function"):
@@ -485,6 +499,9 @@ def receive(source: socket.socket | Inbox, kind: Any, caps: Caps, deadline: floa
         raise WireError(
             f"a frame claims {header_length} + {payload_length} bytes; at most {caps.header} + {caps.payload} are read"
         )
+    if payload_length > Inbox.AT_ONCE:  # a turn more, and no copy of it
+        header = memoryview(read(header_length, deadline))
+        return decode(header, bytes(read(payload_length, deadline)), kind)
     frame = memoryview(read(header_length + payload_length, deadline))
     return decode(frame[:header_length], bytes(frame[header_length:]), kind)
 

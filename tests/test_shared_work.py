@@ -122,6 +122,9 @@ def test_batches_sent_together_are_answered_one_after_the_other(student: Student
     assert float(mlp(*inputs(20)[0])) == 21.0
     answers = mlp.forward_in_batches(torch.arange(10.0), 4, threads=1, seconds=5.0)
     assert [answer.tolist() for answer in answers] == [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [9.0, 10.0]]
+    pixels, affine = torch.arange(0, 250, 50, dtype=torch.uint8), wire.Affine(mean=-0.25, std=0.5)
+    answers = mlp.forward_in_batches(pixels, 2, threads=1, seconds=5.0, pixels=affine)
+    assert torch.equal(torch.cat(answers), (pixels.float() / 255 + 0.25) / 0.5 + 1.0)
     with pytest.raises(Raised, match="a negative one"):
         mlp.forward_in_batches(torch.tensor([1.0, -1.0, 3.0]), 1, threads=1, seconds=5.0)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from grader.notebook import Cell, Notebook, Program
-from grader.transform import NAME, Affine, transform_of
+from grader.transform import NAME, transform_of
+from grader.wire import Affine
 
 
 def transform(*sources: str) -> Affine | Program:

@@ -566,9 +566,16 @@ class ObjectProxy:
         requests = [self._request(method, args, kwargs, path, training, seed, threads)]
         return next(self._values(requests, seconds))
 
-    def forward_in_batches(self, inputs: torch.Tensor, size: int, threads: int, seconds: float) -> list[Any]:
-        """Run forward on batches of `size` of the inputs, one after the other: its answers, in order."""
-        request = wire.Call(handle=self.handle, method="forward", args=(inputs,), batch=size, threads=threads)
+    def forward_in_batches(
+        self, inputs: torch.Tensor, size: int, threads: int, seconds: float, pixels: wire.Affine | None = None
+    ) -> list[Any]:
+        """Run forward on batches of `size` of the inputs, one after the other: its answers, in order.
+
+        pixels: what makes images of the inputs, which are pixels in uint8.
+        """
+        request = wire.Call(
+            handle=self.handle, method="forward", args=(inputs,), batch=size, pixels=pixels, threads=threads
+        )
         answers = next(self._values([request], seconds))
         if not isinstance(answers, list) or len(answers) != -(-len(inputs) // size):
             raise Died(f"{self.class_name} broke the connection to the grader: it does not answer batch by batch", {})

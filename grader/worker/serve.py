@@ -151,7 +151,9 @@ def _call(state: State, request: wire.Call) -> wire.AnyReply:
     _set_mode(made, request.training, request.seed)
     with follow as noted:
         if request.batch:
-            value: Any = [method(part, *args[1:], **request.kwargs) for part in args[0].split(request.batch)]
+            parts = args[0].split(request.batch)
+            shown = map(request.pixels, parts) if request.pixels is not None else parts
+            value: Any = [method(part, *args[1:], **request.kwargs) for part in shown]
         else:
             value = method(*args, **request.kwargs)
     return wire.Value(value=objects.plain([value, noted or []] if request.follow else value))
