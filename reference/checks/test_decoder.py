@@ -42,12 +42,12 @@ def test_shape(student):
     """(B, T, dim) in, (B, T, dim) out, whatever the length of the source"""
     layer = student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1)
     assert_shape(layer(*inputs()), (2, TARGET, DIM))
-    student.once("decoder layer", lambda: layer)
+    student.once("DecoderLayer", lambda: layer)
 
 
 def test_structure(student):
     """Two attentions, one FFN, three LayerNorms"""
-    layer = student.once("decoder layer", lambda: student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1))
+    layer = student.once("DecoderLayer", lambda: student.DecoderLayer(DIM, HEADS, FFN_DIM, 0.1))
     layer_parts.expect_parts(layer, DIM, FFN_DIM, attentions=2, norm_count=3)
 
 

@@ -41,12 +41,12 @@ def test_shape(student):
     layer, asked = student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1), [inputs(length) for length in (5, 8)]
     for (x, _), answer in zip(asked, layer.each(asked), strict=True):
         assert_shape(answer, tuple(x.shape))
-    student.once("encoder layer", lambda: layer)
+    student.once("EncoderLayer", lambda: layer)
 
 
 def test_structure(student):
     """One attention, one FFN, two LayerNorms"""
-    layer = student.once("encoder layer", lambda: student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1))
+    layer = student.once("EncoderLayer", lambda: student.EncoderLayer(DIM, HEADS, FFN_DIM, 0.1))
     layer_parts.expect_parts(layer, DIM, FFN_DIM, attentions=1, norm_count=2)
 
 
