@@ -301,9 +301,8 @@ class TrainedModel:
         assert isinstance(notebook, Notebook)
         transform = transform_of(notebook, self.spec.dataset_call)
         size = self.spec.batch
-        if not isinstance(
-            transform, wire.Affine
-        ):  # student code: its answers are asked for, and taken, a batch at a time
+        if not isinstance(transform, wire.Affine):
+            # Student code: its answers are asked for, and taken, a batch at a time.
             program = "held-out transform"
             self._student.load_program(program, transform, self.spec.class_name)
             for places in torch.split(order, size):

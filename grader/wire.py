@@ -529,11 +529,7 @@ class Inbox:
                 had, self._data = self._data, bytearray()
                 return had + exactly(self._sock, length - len(had), deadline)
             while len(self._data) < length:
-                _arm(self._sock, deadline)
-                piece = self._sock.recv(self.AT_ONCE)
-                if not piece:
-                    raise EOFError("the other side has closed the connection")
-                self._data += piece
+                self._data += _piece(self._sock, self.AT_ONCE, deadline)
         start, self._place = self._place, self._place + length
         return self._data[start : self._place]
 
@@ -546,14 +542,20 @@ def exactly(sock: socket.socket, length: int, deadline: float | None) -> bytes |
     most, flags = (1 << 20, 0) if deadline is not None else (length, socket.MSG_WAITALL)
     data = bytearray()
     while len(data) < length:
-        _arm(sock, deadline)
-        piece = sock.recv(min(length - len(data), most), flags)
-        if not piece:
-            raise EOFError("the other side has closed the connection")
+        piece = _piece(sock, min(length - len(data), most), deadline, flags)
         if len(piece) == length:
             return piece
         data += piece
     return data
+
+
+def _piece(sock: socket.socket, most: int, deadline: float | None, flags: int = 0) -> bytes:
+    """What has come, at least a byte. Raises as `exactly` does."""
+    _arm(sock, deadline)
+    piece = sock.recv(most, flags)
+    if not piece:
+        raise EOFError("the other side has closed the connection")
+    return piece
 
 
 def _arm(sock: socket.socket, deadline: float | None) -> None:

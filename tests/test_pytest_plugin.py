@@ -79,7 +79,7 @@ def test_a_check_that_breaks_is_the_graders_fault_and_lowers_no_mark(
     folder = tmp_path / "broken"
     shutil.copytree(ROOT / "reference", folder, ignore=shutil.ignore_patterns("solved", "*.gz", "imgs"))
     path = folder / "checks/test_mlp.py"
-    path.write_text(path.read_text().replace("randomise(theirs)", "randomise(thiers)"))
+    path.write_text(path.read_text().replace("agree(layers", "agree(leyers"))
     assignment = load_assignment(folder)
     with open_sandbox("auto", worker_limits(assignment)) as sandbox:
         record = grade(hand_in.pack(tmp_path), assignment, sandbox, Options(accuracy=False))

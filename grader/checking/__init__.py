@@ -2,6 +2,7 @@
 
 student.py   the submission behind the wall: proxies that send arguments and get plain tensors back
 promises.py  what is sent together with the next question
+memory.py    what is found out once, by both
 oracle.py    the trusted answer: the reference's own classes, in this process
 compare.py   equality, decided by our torch on our tensors, with evidence
 probes.py    properties: what moves what, and what must not

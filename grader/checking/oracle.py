@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
 from grader.assignment import Assignment
+from grader.checking.memory import Memory
 from grader.errors import AssignmentError
 from grader.notebook import Notebook
 from grader.program import slice_program
 
-Found = TypeVar("Found")
 MOST_KEPT = 100_000  # numbers in one module
 _PLAIN = (int, float, str, bool, type(None))
 
@@ -45,23 +45,22 @@ class _Kept:
         return True
 
 
-class Oracle:
+class Oracle(Memory):
     """The classes of the reference, by attribute: `oracle.MultiHeadAttention(dim=16, head_num=2)`.
 
     Modules come in eval mode, freshly seeded. While stand-ins are in use, the reference's classes are built upon the
     same stand-ins as the student's, so that the two can be compared.
 
     keeps: what was built is given again after `release`, with its tensors as they were. Checks build for a submission
-    what they built for the one before.
+    what they built for the one before. What is asked `once` hangs on no submission, and nobody may change it.
     """
 
     def __init__(self, assignment: Assignment, solutions: Mapping[str, Notebook], keeps: bool = False) -> None:
+        super().__init__()
         self._keeps = keeps
         self._assignment = assignment
         self._solutions = solutions
         self._namespaces: dict[tuple[str, frozenset[str]], dict[str, Any]] = {}
-        self.standins: frozenset[str] = frozenset()
-        self._found_out: dict[tuple[Hashable, frozenset[str]], Any] = {}
         self._in_use: list[tuple[Hashable, _Kept]] = []
         self._free: defaultdict[Hashable, list[_Kept]] = defaultdict(list)
 
@@ -70,14 +69,6 @@ class Oracle:
         for key, kept in self._in_use:
             self._free[key].append(kept)
         self._in_use.clear()
-
-    def once(self, key: Hashable, ask: Callable[[], Found]) -> Found:
-        """What `ask` finds out, which hangs on no submission: asked once for all of them. Nobody may change it."""
-        place = (key, self.standins)
-        if place not in self._found_out:
-            self._found_out[place] = ask()
-        found: Found = self._found_out[place]
-        return found
 
     def use_standins(self, names: Iterable[str]) -> None:
         self.standins = frozenset(names)

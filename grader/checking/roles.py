@@ -107,8 +107,7 @@ def adopt(
         try:
             with following.recorded(ours) if followed else nullcontext() as recorded:
                 agrees()
-            if theirs.weights is not None:
-                _note_reading(theirs, theirs.weights, weights, ours, units, heads, tried)
+            _note_reading(theirs, ours, units, heads, tried, weights)
             return
         except Failed as failure:
             first = first or failure
@@ -166,22 +165,16 @@ def _candidates(
 
 
 def _note_reading(
-    theirs: ObjectProxy,
-    weights: Weights,
-    agreed: Weights,
-    ours: nn.Module,
-    units: Sequence[str],
-    heads: int,
-    number: int,
+    theirs: ObjectProxy, ours: nn.Module, units: Sequence[str], heads: int, number: int, agreed: Weights
 ) -> None:
-    """Keep how the pairing with this number, which agreed, makes our parameters of their `weights`.
+    """Keep how the pairing with this number, which agreed, makes our parameters of their `weights`, if they have any.
 
     A layer may hold an object of this class. There it is a unit and not taken apart, so that a fused q, k, v, say,
     would fit nothing.
     """
+    weights = theirs.weights
     own: Weights = dict(ours.named_parameters())
-    form = _form(theirs.class_name, weights, own)
-    if form in theirs.readings:
+    if weights is None or (form := _form(theirs.class_name, weights, own)) in theirs.readings:
         return
     plain = next(_plain_fits(_Part("", "unit", own), _Part("", "unit", weights)), {})
     if len(plain) == len(agreed) and all(torch.equal(plain[f"unit.{name}"], value) for name, value in agreed.items()):

@@ -15,6 +15,7 @@ from grader import wire
 from grader.assignment import Assignment
 from grader.checking import following
 from grader.checking.compare import assert_tensor
+from grader.checking.memory import Memory
 from grader.checking.promises import Promise
 from grader.checking.refusals import refusal
 from grader.errors import (
@@ -65,7 +66,7 @@ class _Line:
         return worker.kill() if worker is not None else None
 
 
-class Student:
+class Student(Memory):
     """A submission's classes, by attribute: `student.MultiHeadAttention(dim=16, head_num=2)`; functions likewise.
 
     notebooks: by role; an absent role, or a reason why it cannot be read, makes its classes missing.
@@ -80,6 +81,7 @@ class Student:
         notebooks: Mapping[str, Notebook | str],
         untouched: Mapping[str, Fingerprint | None],
     ) -> None:
+        super().__init__()
         self._sandbox = sandbox
         self.assignment = assignment
         self.notebooks = notebooks
@@ -91,10 +93,8 @@ class Student:
         self._allowed = assignment.config.limits.submission_seconds  # of these
         self._programs: dict[str, Program] = {}
         self._strikes: dict[str, list[Fault]] = {}
-        self.standins: frozenset[str] = frozenset()
         self._promises: list[Promise[Any]] = []  # not asked as yet
         self._handles = itertools.count(1)
-        self._found_out: dict[tuple[Hashable, frozenset[str]], Any] = {}
         self.readings: dict[Hashable, dict[str, torch.Tensor] | None] = {}  # see `roles`
 
     def behind(self, sandbox: Sandbox) -> Student:
@@ -157,14 +157,6 @@ class Student:
         if self._line is not self._own:
             self._line.end()
         self._line = _Line() if self.standins else self._own
-
-    def once(self, key: Hashable, ask: Callable[[], Kind]) -> Kind:
-        """What `ask` finds out, which is asked once for all checks that need it. Faults are raised and not kept."""
-        place = (key, self.standins)
-        if place not in self._found_out:
-            self._found_out[place] = ask()
-        found: Kind = self._found_out[place]
-        return found
 
     def close(self) -> None:
         for line in (self._line, self._own):

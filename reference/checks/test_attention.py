@@ -2,19 +2,10 @@
 
 import itertools
 
+import several_sizes
 import torch
 
-from grader.checking import (
-    adopt,
-    assert_close,
-    assert_shape,
-    at_once,
-    differing_from,
-    differs,
-    fail,
-    randomise,
-    together,
-)
+from grader.checking import assert_close, assert_shape, at_once, differing_from, differs, fail, randomise, together
 
 SIZES = [(16, 4), (24, 3)]  # (dim, head_num)
 
@@ -70,20 +61,12 @@ def test_heads_apart(student):
 
 def test_forward(student, oracle):
     """forward projects with W_q, W_k, W_v, splits into heads, attends, combines and projects with W_o"""
-    asked = []
+    layers = []
     for dim, heads in SIZES:
-        theirs, generator = student.MultiHeadAttention(dim, heads), torch.Generator().manual_seed(dim)
-        randomise(theirs)
-        asked.append((theirs, [torch.randn(2, length, dim, generator=generator) for length in (4, 6, 6)]))
-    answers = list(together(asked))
-    for (dim, heads), (theirs, inputs), answer in zip(SIZES, asked, answers, strict=True):
-        ours = oracle.MultiHeadAttention(dim, heads)
-        adopt(
-            theirs,
-            ours,
-            lambda a=answer, o=ours, i=inputs: assert_close(a, o(*i), "the attention's output"),
-            heads=heads,
-        )
+        generator = torch.Generator().manual_seed(dim)
+        inputs = [torch.randn(2, length, dim, generator=generator) for length in (4, 6, 6)]
+        layers.append((student.MultiHeadAttention(dim, heads), oracle.MultiHeadAttention(dim, heads), inputs, heads))
+    several_sizes.agree(layers, "the attention's output")
 
 
 def test_layers(student):

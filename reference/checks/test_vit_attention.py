@@ -1,8 +1,9 @@
 """The ViT's attention: q, k, v from one layer, scaled by head_dim^-0.5, softmax over the tokens, then proj."""
 
+import several_sizes
 import torch
 
-from grader.checking import adopt, assert_close, assert_shape, at_once, fail, moved, randomise, together, variations
+from grader.checking import assert_close, assert_shape, at_once, fail, moved, together, variations
 
 SIZES = [(16, 4, 5), (24, 2, 9)]  # (dim, num_heads, tokens)
 
@@ -22,15 +23,11 @@ def test_shape(student):
 
 def test_equations(student, oracle):
     """With the same weights the same output: qkv in the order q, k, v, heads apart, scaled, softmax, proj"""
-    asked = []
-    for dim, heads, count in SIZES:
-        theirs = student.Attention(dim, num_heads=heads)
-        randomise(theirs)
-        asked.append((theirs, (tokens_of(dim, count),)))
-    answers = list(together(asked))
-    for (dim, heads, _), (theirs, (x,)), answer in zip(SIZES, asked, answers, strict=True):
-        ours = oracle.Attention(dim, num_heads=heads)
-        adopt(theirs, ours, lambda a=answer, o=ours, x=x: assert_close(a, o(x), "the attention's output"))
+    layers = [
+        (student.Attention(dim, num_heads=heads), oracle.Attention(dim, num_heads=heads), (tokens_of(dim, count),), 1)
+        for dim, heads, count in SIZES
+    ]
+    several_sizes.agree(layers, "the attention's output")
 
 
 def test_tokens(student):
